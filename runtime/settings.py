@@ -1,0 +1,96 @@
+"""The one place that reads the environment.
+
+Every process builds `Settings` once, in its `__main__`, and hands parts of it on. Names are `MILLSTREAM_*`; `millstream up`
+writes them into the project's `.millstream/` and the processes it starts inherit them.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.errors import ConfigError
+
+PACKAGED_TOPICS = Path(__file__).parent.parent / "topics.yaml"
+
+
+class Settings(BaseSettings):
+    """All settings, with the defaults of a development machine. Units are in the names."""
+
+    model_config = SettingsConfigDict(env_prefix="MILLSTREAM_", frozen=True, extra="ignore")
+
+    # Where the project's own state lies; `up` sets it, `down --purge` removes it.
+    state_dir: Path = Field(Path(".millstream"), description="development profile, data directories and logs")
+    cache_dir: Path | None = Field(None, description="fetched parts and models; default: the user's cache folder")
+    topics_file: Path = Field(PACKAGED_TOPICS, description="topics.yaml")
+    sources_file: Path = Field(Path("sources.yaml"), description="sources.yaml, as applied")
+    webhook_secrets_file: Path | None = Field(None, description="JSON object: source name -> whsec_… (mode 0600)")
+
+    log_dir: Path | None = Field(None, description="folder for JSON log files; default: standard error only")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+
+    kafka_bootstrap: str = Field("127.0.0.1:19092", description="bootstrap servers, host:port,host:port")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how clients connect to Kafka"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="SASL mechanism, where the protocol has SASL"
+    )
+    kafka_sasl_username: str = Field("", description="SASL user name")
+    kafka_sasl_password: SecretStr = Field(SecretStr(""), description="SASL password")
+    kafka_ca_file: Path | None = Field(None, description="PEM file with the brokers' certificate authority")
+    kafka_topic_prefix: str = Field(
+        "", pattern=r"^[a-zA-Z0-9._-]*$", description="put before every topic and group name"
+    )
+    kafka_replication_factor: int = Field(1, ge=1, le=9, description="replicas of each topic")
+
+    connect_url: str = Field("http://127.0.0.1:18083", description="Kafka Connect REST address")
+
+    weaviate_http: str = Field("127.0.0.1:18080", description="Weaviate REST, host:port")
+    weaviate_grpc: str = Field("127.0.0.1:15051", description="Weaviate gRPC, host:port")
+    weaviate_secure: bool = Field(False, description="TLS to Weaviate")
+    weaviate_api_key: SecretStr = Field(SecretStr(""), description="Weaviate API key; never anonymous")
+
+    generation: str = Field("g1", pattern=r"^[a-z0-9]{1,24}$", description="live generation: one recipe")
+    incarnation: str = Field("i1", pattern=r"^[a-z0-9]{1,24}$", description="live incarnation: one physical build")
+
+    embedding_model: str = Field(
+        "sentence-transformers/all-MiniLM-L6-v2", description="fastembed model; the default is built from its wheel"
+    )
+    embedding_threads: int = Field(2, ge=1, le=64, description="ONNX Runtime threads of one process")
+
+    ingest_host: str = Field("127.0.0.1", description="webhook receiver listens here")
+    ingest_port: int = Field(18801, ge=0, le=65535, description="webhook receiver's port")
+    api_host: str = Field("127.0.0.1", description="query API listens here")
+    api_port: int = Field(18800, ge=0, le=65535, description="query API's port")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="a stage's /metrics and /healthz port on loopback; 0 = none"
+    )
+
+    token_key: SecretStr = Field(SecretStr(""), description="key that seals freshness tokens, base64url of 32 bytes")
+    jwt_secret: SecretStr = Field(SecretStr(""), description="shared secret of bearer tokens (HS256)")
+    jwt_jwks_file: Path | None = Field(None, description="JWKS file with public keys, instead of a shared secret")
+    jwt_issuer: str = Field("millstream-dev", description="required `iss` of bearer tokens")
+    jwt_audience: str = Field("millstream", description="required `aud` of bearer tokens")
+    api_keys_file: Path | None = Field(None, description="JSON list of hashed API keys (mode 0600)")
+
+    max_document_bytes: int = Field(8_388_608, ge=1024, le=15_728_640, description="largest body of one document")
+    parse_seconds: float = Field(30.0, gt=0, description="hard limit for parsing one document")
+    parse_memory_mb: int = Field(1024, ge=256, description="address-space limit of a parser process above its baseline")
+
+    window: int = Field(64, ge=1, le=4096, description="records of one partition under way at the same time")
+    group_commit: int = Field(64, ge=1, le=512, description="most mutations in one commit")
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises ConfigError with one line that names the variable and what is wrong, never its value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "MILLSTREAM_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise ConfigError(f"{name}: {first['msg']}") from None
