@@ -1,7 +1,7 @@
 """The one place that reads the environment.
 
-Every process builds `Settings` once, in its `__main__`, and hands parts of it on. Names are `MILLSTREAM_*`; `millstream up`
-writes them into the project's `.millstream/` and the processes it starts inherit them.
+Every process builds `Settings` once, in its `__main__`, and hands parts of it on. Names are `MILLSTREAM_*`;
+`millstream up` writes them into the project's `.millstream/` and the processes it starts inherit them.
 """
 
 from pathlib import Path

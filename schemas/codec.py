@@ -1,7 +1,8 @@
 """Bytes of records: Avro single-object encoding (Avro 1.12 specification, "Single object encoding").
 
-Two marker bytes, the writer schema's CRC-64-AVRO fingerprint (8 bytes, little endian), then the Avro body. Every version of
-every schema in schemas/avro stays readable: the fingerprint names the writer's, the newest is the reader's.
+Two marker bytes, the writer schema's CRC-64-AVRO fingerprint (8 bytes, little endian), then the Avro body. Every
+version of every schema in schemas/avro stays readable: the fingerprint names the writer's, the newest is the
+reader's.
 """
 
 import io
@@ -13,6 +14,7 @@ from typing import TypeVar
 import fastavro
 import orjson
 from fastavro.schema import fingerprint, to_parsing_canonical_form
+from fastavro.types import Schema
 from pydantic import ValidationError
 
 from schemas.errors import DecodeError
@@ -31,11 +33,11 @@ class AvroSchema:
 
     name: str
     version: int
-    parsed: object
+    parsed: Schema
     fingerprint: bytes
 
 
-def fingerprint_bytes(schema: object) -> bytes:
+def fingerprint_bytes(schema: Schema) -> bytes:
     """CRC-64-AVRO over the parsing canonical form, as the encoding carries it (little endian)."""
     return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
 

@@ -5,9 +5,11 @@ MillstreamError
 │   ├── DecodeError       bytes that no schema decodes
 │   ├── InvalidNameError  a tenant, source, doc_id or group that fails the check at the door
 │   ├── TooLargeError     over a stated limit of bytes, chunks or records
-│   └── UnreadableError   a document that cannot be parsed
+│   ├── UnreadableError   a document that cannot be parsed
+│   └── UnknownTenantError    no source was ever applied for this tenant
 ├── TransientError        may succeed later: retry, then stop the process
 │   └── AmbiguousWriteError   nobody knows whether the store has it: take over again
+├── BrokenIndexError      the index breaks its own rules: stop and alert
 └── ConfigError           start-up refuses: one line, exit 1
 
 Messages say what to do and never carry document text, personal data or secrets.
@@ -56,6 +58,12 @@ class UnreadableError(PermanentError):
     reason = "unreadable"
 
 
+class UnknownTenantError(PermanentError):
+    """The index has no shard for this tenant: `millstream source apply` creates it."""
+
+    reason = "no_source"
+
+
 class TransientError(MillstreamError):
     """A part did not answer, or refused for now. Nothing was lost; try again."""
 
@@ -65,6 +73,10 @@ class AmbiguousWriteError(TransientError):
 
     The only safe answer is a take-over: a new epoch, new row ids.
     """
+
+
+class BrokenIndexError(MillstreamError):
+    """The index breaks its own rules (a shard without a head, two rows for one seq): stop and alert, never guess."""
 
 
 class ConfigError(MillstreamError):

@@ -1,7 +1,7 @@
 """Who a document is, everywhere: keys, row ids, API paths, tokens (design: words).
 
-A document is (tenant, source, doc_id). Names are normalised and checked here, at the door, because the store's exact-match
-filters trim white space: two names that differ in a trailing space would be one document to it.
+A document is (tenant, source, doc_id). Names are normalised and checked here, at the door, because the store's
+exact-match filters trim white space: two names that differ in a trailing space would be one document to it.
 """
 
 import re

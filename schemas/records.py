@@ -1,6 +1,7 @@
 """The records of the log, as the Avro schemas in schemas/avro state them, one model each.
 
-Frozen and strict about unknown fields: what a schema does not name does not exist. `schemas.codec` turns them into bytes.
+Frozen and strict about unknown fields: what a schema does not name does not exist. `schemas.codec` turns them into
+bytes.
 """
 
 from datetime import datetime

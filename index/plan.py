@@ -1,0 +1,170 @@
+"""Decides, purely, what a mutation does to a document: which registers move, which chunk rows to add, keep and
+supersede.
+
+Desired state against previous state gives actions as values; `index.writer` carries them out. Hide registers:
+design §4.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from index.manifest import ChunkId, Entry
+from index.model import ContentState, DocumentRow
+from schemas.records import Chunk, Mutation
+from schemas.versions import Version, is_newer
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The chunk row stays; only its place may differ."""
+
+    chunk_id: ChunkId
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """A new chunk row, from the mutation's chunk."""
+
+    chunk: Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """A new chunk row that copies an existing one, text and vector, under the wider hint."""
+
+    chunk_id: ChunkId
+
+
+Action = Keep | Add | Rewrite
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one mutation makes of one document. `entries[i]` is the place of `actions[i]`; its chunk_id is set later."""
+
+    actions: tuple[Action, ...]
+    entries: tuple[Entry, ...]
+    superseded: tuple[ChunkId, ...]
+    content: ContentState
+    content_version: Version | None
+    content_moved: bool
+    acl: tuple[str, ...]
+    acl_version: Version | None
+    hint: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NothingChanges:
+    """Every register the mutation carries already has its version or a higher one."""
+
+    conflict: bool
+    """An equal version with different content: the first is kept, the case is counted."""
+
+
+def plan(previous: DocumentRow | None, mutation: Mutation) -> Plan | NothingChanges:
+    """Decide. `previous` is the newest valid row of the document, None for an unknown one."""
+    content_moves = mutation.content is not None and is_newer(
+        mutation.version, previous.content_version if previous else None
+    )
+    acl_moves = mutation.acl is not None and is_newer(mutation.version, previous.acl_version if previous else None)
+    if not content_moves and not acl_moves:
+        return NothingChanges(conflict=_conflicts(previous, mutation))
+    acl, acl_version = _acl_after(previous, mutation, content_moves=content_moves, acl_moves=acl_moves)
+    gains = bool(set(acl) - set(previous.hint)) if previous else False
+    if content_moves:
+        return _with_new_content(previous, mutation, acl, acl_version, gains=gains)
+    return _with_new_acl(previous, acl, acl_version, gains=gains)
+
+
+def _acl_after(
+    previous: DocumentRow | None, mutation: Mutation, *, content_moves: bool, acl_moves: bool
+) -> tuple[tuple[str, ...], Version | None]:
+    """An absent acl keeps the register; the source's default applies only where there is none."""
+    if acl_moves:
+        assert mutation.acl is not None
+        return mutation.acl, mutation.version
+    if previous is not None and (previous.acl_version is not None or not content_moves):
+        return previous.acl, previous.acl_version
+    return mutation.default_acl, None
+
+
+def _with_new_content(
+    previous: DocumentRow | None,
+    mutation: Mutation,
+    acl: tuple[str, ...],
+    acl_version: Version | None,
+    *,
+    gains: bool,
+) -> Plan:
+    assert mutation.content is not None
+    reusable = () if previous is None or gains else previous.manifest
+    actions, entries, left_over = _match(reusable, mutation.content.chunks)
+    superseded = tuple(entry.chunk_id for entry in previous.manifest) if previous and gains else left_over
+    only_kept = previous is not None and bool(actions) and all(isinstance(action, Keep) for action in actions)
+    return Plan(
+        actions=actions,
+        entries=entries,
+        superseded=superseded,
+        content=ContentState.DELETED if mutation.content.deleted else ContentState.PRESENT,
+        content_version=mutation.version,
+        content_moved=True,
+        acl=acl,
+        acl_version=acl_version,
+        hint=previous.hint if previous and only_kept else acl,
+    )
+
+
+def _with_new_acl(
+    previous: DocumentRow | None, acl: tuple[str, ...], acl_version: Version | None, *, gains: bool
+) -> Plan:
+    """A revocation is one document row, whatever the document's size; a gained group supersedes all rows."""
+    manifest = previous.manifest if previous else ()
+    ids = tuple(entry.chunk_id for entry in manifest)
+    rewrite = gains and bool(ids)
+    return Plan(
+        actions=tuple(Rewrite(chunk_id) if rewrite else Keep(chunk_id) for chunk_id in ids),
+        entries=manifest,
+        superseded=ids if rewrite else (),
+        content=previous.content if previous else ContentState.ABSENT,
+        content_version=previous.content_version if previous else None,
+        content_moved=False,
+        acl=acl,
+        acl_version=acl_version,
+        hint=previous.hint if previous and ids and not rewrite else acl,
+    )
+
+
+def _match(
+    manifest: Sequence[Entry], desired: Sequence[Chunk]
+) -> tuple[tuple[Action, ...], tuple[Entry, ...], tuple[ChunkId, ...]]:
+    """Desired chunks against the manifest, as multisets of hashes: actions, their places, and what is left over."""
+    free: dict[str, deque[ChunkId]] = defaultdict(deque)
+    for entry in manifest:
+        free[entry.hash].append(entry.chunk_id)
+    actions: list[Action] = []
+    for chunk in desired:
+        ids = free.get(chunk.hash)
+        actions.append(Keep(ids.popleft()) if ids else Add(chunk))
+    entries = tuple(
+        Entry(
+            action.chunk_id if isinstance(action, Keep) else ChunkId(""),
+            chunk.hash,
+            chunk.page,
+            chunk.start,
+            chunk.end,
+        )
+        for action, chunk in zip(actions, desired, strict=True)
+    )
+    kept = {action.chunk_id for action in actions if isinstance(action, Keep)}
+    return tuple(actions), entries, tuple(entry.chunk_id for entry in manifest if entry.chunk_id not in kept)
+
+
+def _conflicts(previous: DocumentRow | None, mutation: Mutation) -> bool:
+    if previous is None:
+        return False
+    content, version = mutation.content, mutation.version
+    if content is not None and version == previous.content_version:
+        deleted = previous.content is ContentState.DELETED
+        return content.deleted != deleted or (not deleted and content.content_hash != previous.content_hash)
+    return mutation.acl is not None and version == previous.acl_version and set(mutation.acl) != set(previous.acl)

@@ -1,0 +1,331 @@
+"""Read at a position: two legs, then the document rows of the hits, then - for the survivors alone - their text
+(design §5).
+
+A hit counts only if the manifest of the document row in force at the position lists it and today's permissions
+allow it. The legs' own filters are hints that keep them full of what will survive; the document row decides.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from index.manifest import ChunkId
+from index.model import ChunkRow, DocumentRow, Published, Seq, Vector, newest_head
+from index.port import Hit, LegFilter, VersionedIndex
+from index.states import states_at
+from runtime.clock import Clock
+from schemas.errors import BrokenIndexError, PermanentError, TransientError
+from schemas.identity import Document, Source, Tenant
+from schemas.versions import Rank, Version
+
+READ_SECONDS = 10.0
+"""L of the design: a read older than this since its head read starts over, and nothing younger than 2 L is swept."""
+
+_WIDENINGS = (1, 4, 16)
+_POLL_SECONDS = (0.002, 0.002, 0.003, 0.005, 0.01, 0.02)
+
+
+class FuturePositionError(PermanentError):
+    """An as-of position that was not published yet."""
+
+    reason = "future_position"
+
+    def __init__(self, newest: Seq) -> None:
+        super().__init__(f"the newest published position is {newest}")
+        self.newest = newest
+
+
+class HistoryUnavailableError(PermanentError):
+    """An as-of position from before the kept history."""
+
+    reason = "history_unavailable"
+
+    def __init__(self, history_from: Seq) -> None:
+        super().__init__(f"history is kept from position {history_from} on")
+        self.history_from = history_from
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """The user's filters; empty means any."""
+
+    sources: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    documents: tuple[Document, ...] = ()
+    after: datetime | None = None
+    before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of the index. `vector`: shape (dimension,), float32, unit length."""
+
+    tenant: Tenant
+    text: str
+    vector: Vector
+    principals: frozenset[str]
+    """Groups, user:<sub> and public; never empty."""
+    filters: Filters = Filters()
+    as_of: Seq | None = None
+    history: bool = False
+    """Whether the principal may read, as of then, documents deleted since."""
+    leg_size: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A survivor of one leg. `score` is the leg's own: raw cosine, or BM25."""
+
+    chunk_id: ChunkId
+    document: Document
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """Both legs at one position, best first, and the state of every document in them."""
+
+    published: Published
+    at: Seq
+    vector: tuple[Found, ...]
+    lexical: tuple[Found, ...]
+    rows: Mapping[Document, DocumentRow]
+    widened: int = 0
+    """How often a leg was starved by dropped hits and asked again."""
+
+
+@dataclass(slots=True)
+class _View:
+    """States read so far at one position, and today's, of the documents that hits named."""
+
+    published: Published
+    at: Seq
+    then: dict[Document, DocumentRow] = field(default_factory=dict)
+    today: dict[Document, DocumentRow] = field(default_factory=dict)
+    asked: set[Document] = field(default_factory=set)
+
+
+class Reader:
+    """Reads one incarnation; safe for concurrent calls."""
+
+    def __init__(self, index: VersionedIndex, clock: Clock, *, read_seconds: float = READ_SECONDS) -> None:
+        self._index = index
+        self._clock = clock
+        self._read_seconds = read_seconds
+
+    async def position(self, tenant: Tenant) -> Published:
+        """What is published now. Raises UnknownTenantError, TransientError, BrokenIndexError (no head: stop and
+        alert).
+        """
+        head = newest_head(await self._index.heads(tenant))
+        if head is None:
+            raise BrokenIndexError(f"tenant {tenant} has a shard without a head: stop and alert")
+        return Published(head)
+
+    async def retrieve(self, question: Question) -> Retrieved:
+        """Both legs at the newest position, or as of an earlier one.
+
+        Raises FuturePositionError, HistoryUnavailableError, UnknownTenantError, TransientError.
+        """
+        return await self._in_time(lambda: self._retrieve(question))
+
+    async def _in_time(self, read: Callable[[], Awaitable[Retrieved]]) -> Retrieved:
+        """A read that took longer than L starts over, once: rows it relied on may have been swept."""
+        for _ in range(2):
+            started = self._clock.monotonic()
+            result = await read()
+            if self._clock.monotonic() - started <= self._read_seconds:
+                return result
+        raise TransientError(f"a read took longer than {self._read_seconds:g} s twice")
+
+    async def _retrieve(self, question: Question) -> Retrieved:
+        published = await self.position(question.tenant)
+        at = await self.published_at(published, question.as_of)
+        view = _View(published, at)
+        where = _leg_filter(question, at)
+        tenant, size = question.tenant, question.leg_size
+
+        async def vector_leg(limit: int) -> tuple[Hit, ...]:
+            return await self._index.vector_leg(tenant, question.vector, where, limit)
+
+        async def lexical_leg(limit: int) -> tuple[Hit, ...]:
+            return await self._index.lexical_leg(tenant, question.text, where, limit)
+
+        first_vector, first_lexical = await asyncio.gather(vector_leg(size), lexical_leg(size))
+        await self._look_up(view, question, (*first_vector, *first_lexical))
+        vector, vector_rounds = await self._fill(view, question, first_vector, vector_leg)
+        lexical, lexical_rounds = await self._fill(view, question, first_lexical, lexical_leg)
+        named = {found.document for found in (*vector, *lexical)}
+        rows = {document: row for document, row in view.then.items() if document in named}
+        return Retrieved(published, at, vector, lexical, rows, widened=vector_rounds + lexical_rounds)
+
+    async def _fill(
+        self, view: _View, question: Question, hits: tuple[Hit, ...], leg: Callable[[int], Awaitable[tuple[Hit, ...]]]
+    ) -> tuple[tuple[Found, ...], int]:
+        """Drop what does not count; where drops starve the leg, widen it and ask again, bounded.
+
+        A leg shorter than asked is no proof of its end (rows being removed are skipped); only a widening that brings
+        nothing new is.
+        """
+        survivors = _survivors(view, question, hits)
+        for rounds, factor in enumerate(_WIDENINGS[1:]):
+            if len(survivors) >= question.leg_size or len(survivors) == len(hits):
+                return survivors[: question.leg_size], rounds
+            wider = await leg(question.leg_size * factor)
+            if {hit.chunk_id for hit in wider} <= {hit.chunk_id for hit in hits}:
+                return survivors, rounds + 1
+            await self._look_up(view, question, wider)
+            hits, survivors = wider, _survivors(view, question, wider)
+        return survivors[: question.leg_size], len(_WIDENINGS) - 1
+
+    async def _look_up(self, view: _View, question: Question, hits: Collection[Hit]) -> None:
+        """Read the states of documents not read yet: at the position, and today's."""
+        new = {hit.document for hit in hits} - view.asked
+        if not new:
+            return
+        view.asked |= new
+        newest = view.published.seq
+        today = await states_at(self._index, view.published, question.tenant, new, newest)
+        view.today |= today
+        if view.at == newest:
+            view.then |= today
+        else:
+            view.then |= await states_at(self._index, view.published, question.tenant, new, view.at)
+
+    async def published_at(self, published: Published, as_of: Seq | None) -> Seq:
+        """The position to read at: `as_of` rounded down to a published head, the newest without one.
+
+        Raises FuturePositionError, HistoryUnavailableError.
+        """
+        if as_of is None or as_of == published.seq:
+            return published.seq
+        if as_of > published.seq:
+            raise FuturePositionError(published.seq)
+        if as_of < published.head.history_from or as_of < 0:
+            raise HistoryUnavailableError(published.head.history_from)
+        if as_of == 0:
+            return 0
+        valid = [row for row in await self._index.rows_at(published.head.tenant, as_of) if published.is_valid(row)]
+        if len(valid) != 1:
+            raise BrokenIndexError(f"tenant {published.head.tenant}: {len(valid)} valid document rows at seq {as_of}")
+        return as_of if valid[0].batch_to == as_of else valid[0].batch_from
+
+    async def texts(
+        self, tenant: Tenant, ids: Collection[ChunkId], *, vectors: bool = False
+    ) -> Mapping[ChunkId, ChunkRow]:
+        """Text of survivors. A row that was removed meanwhile is missing."""
+        return await self._index.chunks(tenant, ids, vectors=vectors) if ids else {}
+
+    async def document(
+        self, document: Document, principals: frozenset[str], *, as_of: Seq | None = None, history: bool = False
+    ) -> tuple[Published, DocumentRow | None]:
+        """One document's state; None whether it is absent, deleted or forbidden."""
+        published = await self.position(document.tenant)
+        at = await self.published_at(published, as_of)
+        today = (await states_at(self._index, published, document.tenant, [document], published.seq)).get(document)
+        if today is None or not _may_read(today, principals, history=history):
+            return published, None
+        if at == published.seq:
+            return published, today if today.is_present else None
+        then = (await states_at(self._index, published, document.tenant, [document], at)).get(document)
+        return published, then if then is not None and then.is_present else None
+
+    async def versions(
+        self,
+        document: Document,
+        principals: frozenset[str],
+        *,
+        limit: int,
+        below: Seq | None = None,
+        history: bool = False,
+    ) -> tuple[Published, tuple[DocumentRow, ...]]:
+        """The document's audit trail, newest first; empty whether it is absent or forbidden."""
+        published = await self.position(document.tenant)
+        today = (await states_at(self._index, published, document.tenant, [document], published.seq)).get(document)
+        if today is None or not _may_read(today, principals, history=history):
+            return published, ()
+        ceiling = min(below or published.seq + 1, published.seq + 1)
+        rows = await self._index.document_history(document, limit=limit, below=ceiling)
+        return published, tuple(row for row in rows if published.is_valid(row))
+
+    async def wait_for(self, document: Document, register: str, version: Version, *, until: float) -> bool:
+        """Wait until a published row has `register` (content or acl) at `version` or higher; `until` is monotonic time.
+
+        A hide satisfies a delete's token, never an upsert's.
+        """
+        seen: Seq = -1
+        for attempt in range(1_000_000_000):
+            published = await self.position(document.tenant)
+            if published.seq != seen:
+                seen = published.seq
+                row = (await states_at(self._index, published, document.tenant, [document], seen)).get(document)
+                if row is not None and _reached(row, register, version):
+                    return True
+            pause = _POLL_SECONDS[min(attempt, len(_POLL_SECONDS) - 1)]
+            if self._clock.monotonic() + pause > until:
+                return False
+            await asyncio.sleep(pause)
+        return False
+
+    async def source_documents(self, tenant: Tenant, source: Source) -> dict[Document, DocumentRow]:
+        """Newest state of every document of a source, present or not."""
+        published = await self.position(tenant)
+        newest: dict[Document, DocumentRow] = {}
+        async for row in self._index.source_rows(tenant, source):
+            known = newest.get(row.document)
+            state = published.state_at((row,) if known is None else (known, row), published.seq)
+            if state is not None:
+                newest[row.document] = state
+        return newest
+
+
+def _leg_filter(question: Question, at: Seq) -> LegFilter:
+    filters = question.filters
+    return LegFilter(
+        at=at,
+        principals=question.principals,
+        sources=filters.sources,
+        kinds=filters.kinds,
+        languages=filters.languages,
+        labels=filters.labels,
+        documents=filters.documents,
+        after=filters.after,
+        before=filters.before,
+    )
+
+
+def _survivors(view: _View, question: Question, hits: Collection[Hit]) -> tuple[Found, ...]:
+    """Hits that the manifest in force lists and that today's permissions allow."""
+    listed: dict[Document, frozenset[ChunkId]] = {}
+    survivors = []
+    for hit in hits:
+        if hit.document not in listed:
+            listed[hit.document] = _listed(view, question, hit.document)
+        if hit.chunk_id in listed[hit.document]:
+            survivors.append(Found(hit.chunk_id, hit.document, hit.score))
+    return tuple(survivors)
+
+
+def _listed(view: _View, question: Question, document: Document) -> frozenset[ChunkId]:
+    then, today = view.then.get(document), view.today.get(document)
+    if then is None or today is None or not then.is_present:
+        return frozenset()
+    if not _may_read(today, question.principals, history=question.history and view.at != view.published.seq):
+        return frozenset()
+    return then.chunk_ids()
+
+
+def _may_read(today: DocumentRow, principals: frozenset[str], *, history: bool) -> bool:
+    """Today's permissions; a document deleted since needs the history scope."""
+    return today.permits(principals) and (today.is_present or history)
+
+
+def _reached(row: DocumentRow, register: str, version: Version) -> bool:
+    if register == "acl":
+        return row.acl_version is not None and row.acl_version >= version
+    if row.content_version is not None and row.content_version >= version:
+        return True
+    return version.rank >= Rank.DELETE and row.hide_deleted is not None and row.hide_deleted >= version

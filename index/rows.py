@@ -1,0 +1,226 @@
+"""Builds, purely, the rows of a commit: what one planned mutation looks like in the index, and the commit that
+tells of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+
+from index.manifest import ChunkId
+from index.model import ChunkRow, DocumentRow, Head, IndexIdentity, RowId, content_hash, label_list, newest_head, row_id
+from index.plan import Add, Keep, Plan, Rewrite
+from schemas.errors import BrokenIndexError
+from schemas.records import Commit, Coordinates, Mutation
+
+
+@dataclass(frozen=True, slots=True)
+class PositionedMutation:
+    """A mutation and where it lies in index.mutations."""
+
+    mutation: Mutation
+    at: Coordinates
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One mutation of a batch: the state it meets, and what it makes of it."""
+
+    item: PositionedMutation
+    previous: DocumentRow | None
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What all rows of one group commit share: the head before it, how many document rows, when."""
+
+    identity: IndexIdentity
+    head: Head
+    size: int
+    at: datetime
+
+
+def head_after(older: Sequence[Head], epoch: int, at: datetime) -> Head:
+    """The head a take-over writes: the older heads' published seq, and what each epoch published."""
+    newest = newest_head(older)
+    if newest is None:
+        raise BrokenIndexError("a tenant's shard has no head: stop and alert")
+    return Head(
+        tenant=newest.tenant,
+        epoch=epoch,
+        seq=newest.seq,
+        earlier={**newest.earlier, newest.epoch: newest.seq},
+        published_at=at if newest.seq == 0 else newest.published_at,
+        swept_seq=newest.swept_seq,
+        history_from=newest.history_from,
+    )
+
+
+def chunk_rows_of(batch: Batch, step: Step, copies: Mapping[ChunkId, ChunkRow]) -> tuple[ChunkRow | None, ...]:
+    """The new chunk rows of one step; None where an action keeps a row. `copies` holds the rows to rewrite."""
+    rows: list[ChunkRow | None] = []
+    for ordinal, action in enumerate(step.plan.actions):
+        match action:
+            case Keep():
+                rows.append(None)
+            case Rewrite(chunk_id=chunk_id):
+                rows.append(_rewritten(batch, step, ordinal, copies[chunk_id]))
+            case Add():
+                rows.append(_added(batch, step, ordinal, action))
+    return tuple(rows)
+
+
+def _new_id(batch: Batch, step: Step, ordinal: int) -> ChunkId:
+    document = step.item.mutation.document
+    return ChunkId(row_id(batch.identity, document, batch.head.epoch, step.item.at, str(ordinal)))
+
+
+def _rewritten(batch: Batch, step: Step, ordinal: int, row: ChunkRow) -> ChunkRow:
+    return replace(
+        row,
+        id=_new_id(batch, step, ordinal),
+        acl=step.plan.acl,
+        epoch=batch.head.epoch,
+        from_seq=batch.head.seq + 1,
+    )
+
+
+def _added(batch: Batch, step: Step, ordinal: int, action: Add) -> ChunkRow:
+    mutation, chunk = step.item.mutation, action.chunk
+    content = mutation.content
+    assert content is not None
+    return ChunkRow(
+        id=_new_id(batch, step, ordinal),
+        document=mutation.document,
+        text=chunk.text,
+        title=content.title,
+        heading_path=chunk.heading_path,
+        hash=chunk.hash,
+        embedded_hash=chunk.embedded_hash,
+        acl=step.plan.acl,
+        kind=content.kind,
+        language=content.language,
+        labels=label_list(content.labels),
+        event_time=mutation.event_time,
+        pii=chunk.pii,
+        epoch=batch.head.epoch,
+        from_seq=batch.head.seq + 1,
+        vector=np.frombuffer(chunk.vector, dtype="<f4"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """What the content register says about the document beside its chunks."""
+
+    title: str = ""
+    url: str | None = None
+    kind: str = ""
+    language: str | None = None
+    labels: tuple[str, ...] = ()
+    pipeline: str = ""
+    event_time: datetime | None = None
+
+
+def _described(step: Step) -> _Described:
+    mutation, previous = step.item.mutation, step.previous
+    if step.plan.content_moved and mutation.content is not None:
+        content = mutation.content
+        return _Described(
+            content.title,
+            content.url,
+            content.kind,
+            content.language,
+            label_list(content.labels),
+            content.pipeline,
+            mutation.event_time,
+        )
+    if previous is None:
+        return _Described(event_time=mutation.event_time)
+    return _Described(
+        previous.title,
+        previous.url,
+        previous.kind,
+        previous.language,
+        previous.labels,
+        previous.pipeline,
+        previous.event_time,
+    )
+
+
+def document_row_of(batch: Batch, step: Step, added: Sequence[ChunkRow | None], number: int) -> DocumentRow:
+    """The document row of one step, the `number`-th (from 1) of its batch. `added` as from `chunk_rows_of`."""
+    mutation, at, previous, wanted = step.item.mutation, step.item.at, step.previous, step.plan
+    described = _described(step)
+    manifest = tuple(
+        entry if row is None else replace(entry, chunk_id=row.id)
+        for entry, row in zip(wanted.entries, added, strict=True)
+    )
+    return DocumentRow(
+        id=RowId(row_id(batch.identity, mutation.document, batch.head.epoch, at, "document")),
+        document=mutation.document,
+        epoch=batch.head.epoch,
+        from_seq=batch.head.seq + number,
+        op=mutation.op,
+        content=wanted.content,
+        content_version=wanted.content_version,
+        acl=wanted.acl,
+        acl_version=wanted.acl_version,
+        hint=wanted.hint,
+        hide_deleted=previous.hide_deleted if previous else None,
+        hide_acl=previous.hide_acl if previous else (),
+        hide_acl_version=previous.hide_acl_version if previous else None,
+        manifest=manifest,
+        superseded=wanted.superseded,
+        title=described.title,
+        url=described.url,
+        kind=described.kind,
+        language=described.language,
+        labels=described.labels,
+        content_hash=content_hash(entry.hash for entry in manifest),
+        pipeline=described.pipeline,
+        origin=mutation.origin,
+        event_id=mutation.event_id,
+        actor=mutation.actor,
+        change=mutation.change,
+        mutation=at,
+        mutation_high=max(at.offset, previous.mutation_high if previous else -1),
+        event_time=described.event_time,
+        received_at=mutation.received_at,
+        prepared_at=mutation.prepared_at,
+        committed_at=batch.at,
+        batch_from=batch.head.seq,
+        batch_to=batch.head.seq + batch.size,
+        traceparent=mutation.traceparent,
+    )
+
+
+def commit_of(identity: IndexIdentity, row: DocumentRow, before: DocumentRow | None) -> Commit:
+    """The commit of a document row, from that row and the one before: the same however often it is computed."""
+    kept = before.chunk_ids() if before else frozenset()
+    return Commit(
+        tenant=row.document.tenant,
+        source=row.document.source,
+        doc_id=row.document.doc_id,
+        generation=identity.generation,
+        incarnation=identity.incarnation,
+        epoch=row.epoch,
+        seq=row.from_seq,
+        batch_from=row.batch_from,
+        batch_to=row.batch_to,
+        op=row.op,
+        removed=row.superseded,
+        added=tuple(entry.chunk_id for entry in row.manifest if entry.chunk_id not in kept),
+        acl_before=before.acl if before else None,
+        acl_after=row.acl,
+        change=row.change,
+        mutation=row.mutation,
+        origin=row.origin,
+        event_time=row.event_time,
+        received_at=row.received_at,
+        prepared_at=row.prepared_at,
+        committed_at=row.committed_at,
+        traceparent=row.traceparent,
+    )
