@@ -4,6 +4,7 @@ Every process builds `Settings` once, in its `__main__`, and hands parts of it o
 `millstream up` writes them into the project's `.millstream/` and the processes it starts inherit them.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -12,13 +13,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import ConfigError
 
+_PREFIX = "MILLSTREAM_"
 PACKAGED_TOPICS = Path(__file__).parent.parent / "topics.yaml"
 
 
 class Settings(BaseSettings):
     """All settings, with the defaults of a development machine. Units are in the names."""
 
-    model_config = SettingsConfigDict(env_prefix="MILLSTREAM_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
 
     # Where the project's own state lies; `up` sets it, `down --purge` removes it.
     state_dir: Path = Field(Path(".millstream"), description="development profile, data directories and logs")
@@ -88,9 +90,21 @@ def load_settings() -> Settings:
 
     Raises ConfigError with one line that names the variable and what is wrong, never its value.
     """
+    return _checked(Settings)
+
+
+def settings_from(environment: Mapping[str, str]) -> Settings:
+    """The same from a mapping instead of the process's environment."""
+    given = {
+        name.removeprefix(_PREFIX).lower(): value for name, value in environment.items() if name.startswith(_PREFIX)
+    }
+    return _checked(lambda: Settings.model_validate(given))
+
+
+def _checked(build: Callable[[], Settings]) -> Settings:
     try:
-        return Settings()
+        return build()
     except ValidationError as error:
         first = error.errors()[0]
-        name = "MILLSTREAM_" + "_".join(str(part) for part in first["loc"]).upper()
+        name = _PREFIX + "_".join(str(part) for part in first["loc"]).upper()
         raise ConfigError(f"{name}: {first['msg']}") from None
