@@ -1,0 +1,111 @@
+"""Kafka through aiokafka: the one module that imports it, besides Faust itself.
+
+`LogProducer` is how a stage publishes: never through Faust's own producer (stack: it swallows errors). The same
+connection settings serve plain aiokafka consumers and Faust's broker credentials.
+"""
+
+import asyncio
+import ssl
+from collections import defaultdict
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+
+from runtime.log_port import MAX_RECORD_BYTES, Headers, check_size
+from runtime.settings import Settings
+from schemas.errors import ConfigError, TooLargeError, TransientError
+from schemas.records import Coordinates
+
+_BATCH_BYTES = 1_048_576
+"""aiokafka has one batch of a partition under way at a time: small ones make throughput a matter of round trips."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Keyword arguments that every aiokafka client of this installation shares."""
+
+    bootstrap_servers: list[str]
+    security_protocol: str
+    ssl_context: ssl.SSLContext | None
+    sasl_mechanism: str
+    sasl_plain_username: str | None
+    sasl_plain_password: str | None
+
+
+def connection(settings: Settings) -> Connection:
+    """How to connect. Raises ConfigError for a CA file that cannot be read."""
+    sasl = settings.kafka_security_protocol.startswith("SASL")
+    return Connection(
+        bootstrap_servers=settings.kafka_bootstrap.split(","),
+        security_protocol=settings.kafka_security_protocol,
+        ssl_context=ssl_context(settings),
+        sasl_mechanism=settings.kafka_sasl_mechanism if sasl else "PLAIN",
+        sasl_plain_username=settings.kafka_sasl_username if sasl else None,
+        sasl_plain_password=settings.kafka_sasl_password.get_secret_value() if sasl else None,
+    )
+
+
+def ssl_context(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS context, where the security protocol has TLS. Raises ConfigError for a CA file that cannot be read."""
+    if not settings.kafka_security_protocol.endswith("SSL"):
+        return None
+    try:
+        return ssl.create_default_context(cafile=settings.kafka_ca_file)
+    except OSError as error:
+        raise ConfigError(f"MILLSTREAM_KAFKA_CA_FILE: {error.strerror or 'not a PEM file'}") from None
+
+
+class LogProducer:
+    """`Log` on Kafka, for processes that run aiokafka already. Construct it inside the running loop."""
+
+    def __init__(self, settings: Settings, *, ack_seconds: float = 30.0) -> None:
+        link = connection(settings)
+        self._prefix = settings.kafka_topic_prefix
+        self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=link.bootstrap_servers,
+            security_protocol=link.security_protocol,
+            ssl_context=link.ssl_context,
+            sasl_mechanism=link.sasl_mechanism,
+            sasl_plain_username=link.sasl_plain_username,
+            sasl_plain_password=link.sasl_plain_password,
+            client_id="millstream",
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=0,
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=MAX_RECORD_BYTES,
+            request_timeout_ms=round(ack_seconds * 1000),
+        )
+
+    async def start(self) -> None:
+        """Connect. Raises TransientError when no broker answers."""
+        try:
+            await self._producer.start()
+        except KafkaError as error:
+            await self._producer.stop()
+            raise TransientError(f"Kafka does not answer: {type(error).__name__}") from None
+
+    async def stop(self) -> None:
+        """Wait for what is under way, then disconnect."""
+        await self._producer.stop()
+
+    async def append(self, topic: str, partition: int, key: str, value: bytes, headers: Headers = ()) -> Coordinates:
+        """See `runtime.log_port.Log`. After a TransientError the producer is of no more use: end the process."""
+        check_size(key, value, headers)
+        try:
+            # A large record that waits for its batch to drain could otherwise be overtaken by a smaller one.
+            async with self._turns[topic, partition]:
+                sent = await self._producer.send(
+                    self._prefix + topic, value, key.encode(), partition=partition, headers=list(headers)
+                )
+            # Shielded: a caller that goes away must not cancel the batch's own future.
+            stored = await asyncio.shield(sent)
+        except (MessageSizeTooLargeError, RecordListTooLargeError):
+            raise TooLargeError(f"the broker refuses a record of this size for {topic}") from None
+        except KafkaConnectionError:
+            raise TransientError(f"Kafka is not reachable for {topic}") from None
+        except KafkaError as error:
+            raise TransientError(f"Kafka did not acknowledge a record for {topic}: {type(error).__name__}") from None
+        return Coordinates(topic=topic, partition=partition, offset=stored.offset)

@@ -1,0 +1,92 @@
+"""The log as the rest of Millstream sees it: append a record, learn its coordinates.
+
+`Log` is the port; Kafka stands behind it twice (runtime.kafka for plain processes, runtime.aio_kafka for stages), and
+`MemoryLog` is the twin that ships. All three pass one contract: records of one partition lie in the order in which
+their `append` was entered, and coordinates come back only when the record is safe.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemas.errors import TooLargeError
+from schemas.records import Coordinates
+
+Headers = tuple[tuple[str, bytes], ...]
+"""Record headers in order; a name may repeat."""
+
+MAX_RECORD_BYTES = 16_777_216
+"""What brokers and every client allow for one record (design: topics)."""
+
+ENVELOPE_BYTES = 4096
+"""Room for a record's framing, so that what passes the check here also passes the broker's check of the batch."""
+
+
+class Log(Protocol):
+    """Appends to the log."""
+
+    async def append(self, topic: str, partition: int, key: str, value: bytes, headers: Headers = ()) -> Coordinates:
+        """Append one record and return where it lies once every in-sync replica has it.
+
+        `topic` is without the installation's prefix. Several appends may be under way; records of one partition keep
+        the order in which the calls were entered, so create the tasks in the order wanted. A cancelled call may still
+        append.
+
+        Raises TooLargeError for a record no broker takes, and TransientError when the broker did not acknowledge in
+        time (the record may or may not be in the log).
+        """
+        ...
+
+
+def check_size(key: str, value: bytes, headers: Headers) -> None:
+    """Raises TooLargeError for a record over the limit."""
+    size = len(key.encode()) + len(value) + sum(len(name) + len(content) for name, content in headers)
+    limit = MAX_RECORD_BYTES - ENVELOPE_BYTES
+    if size > limit:
+        raise TooLargeError(f"a record of {size} bytes is over the log's limit of {limit} bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record as it lies in the log."""
+
+    coordinates: Coordinates
+    key: str | None
+    value: bytes | None
+    headers: Headers = ()
+    timestamp_ms: int | None = None
+
+    def header(self, name: str) -> bytes | None:
+        """The last header of that name."""
+        return next((value for found, value in reversed(self.headers) if found == name), None)
+
+
+class MemoryLog:
+    """The in-memory twin of `Log`, with reading back.
+
+    `refuse`, when given, is asked before each append and may return the error to raise instead: a broker that is down.
+    """
+
+    def __init__(self, refuse: Callable[[str, str], Exception | None] | None = None) -> None:
+        self._partitions: dict[tuple[str, int], list[StoredRecord]] = defaultdict(list)
+        self._refuse = refuse
+
+    async def append(self, topic: str, partition: int, key: str, value: bytes, headers: Headers = ()) -> Coordinates:
+        """See `Log.append`. The record is stored at entry; the acknowledgement comes a turn of the loop later."""
+        check_size(key, value, headers)
+        error = self._refuse(topic, key) if self._refuse is not None else None
+        if error is not None:
+            raise error
+        records = self._partitions[topic, partition]
+        coordinates = Coordinates(topic=topic, partition=partition, offset=len(records))
+        records.append(StoredRecord(coordinates, key, value, headers))
+        await asyncio.sleep(0)
+        return coordinates
+
+    def records(self, topic: str, partition: int | None = None) -> Iterator[StoredRecord]:
+        """What a topic holds, partition after partition, each in order."""
+        for name, number in sorted(self._partitions):
+            if name == topic and partition in (None, number):
+                yield from self._partitions[name, number]
