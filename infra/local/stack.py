@@ -1,0 +1,115 @@
+"""The parts as a library: `with Stack(folder) as stack:` starts real ones in a folder of yours; nothing survives it."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from infra.local import ports as port_numbers
+from infra.local import profile as profiles
+from infra.local.cache import Cache, cache_dir_of
+from infra.local.jars import load_jar_sets
+from infra.local.kafka import Kafka
+from infra.local.parts import Part, Place
+from infra.local.profile import Profile
+from infra.local.progress import ProgressSink, silent
+from infra.local.running import Running
+from infra.local.weaviate import Weaviate
+from infra.local.weaviate_build import WeaviateServer
+from schemas.errors import ConfigError
+
+PART_NAMES = ("kafka", "weaviate")
+
+
+def build_parts(profile: Profile, names: Sequence[str], cache: Cache) -> list[Part]:
+    """The parts of those names. Raises ConfigError for an unknown name."""
+    jars = load_jar_sets()
+    ports = profile.ports
+
+    def place(name: str) -> Place:
+        return Place.under(profile.state_dir, name)
+
+    makers: Mapping[str, Callable[[], Part]] = {
+        "kafka": lambda: Kafka(place("kafka"), ports, jars["kafka"], cache),
+        "weaviate": lambda: Weaviate(
+            place("weaviate"), ports, WeaviateServer(cache), cache, profile.secrets.weaviate_api_key
+        ),
+    }
+    unknown = [name for name in names if name not in makers]
+    if unknown:
+        raise ConfigError(f"unknown part {unknown[0]}: there are {', '.join(makers)}")
+    return [makers[name]() for name in names]
+
+
+class Stack:
+    """Real parts in `directory`, started side by side.
+
+    With `free_ports` every part gets leased free ports, so stacks of several test runs do not meet; without, the ports
+    of the directory's profile. `environment()` is what a process needs to use it.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        parts: Sequence[str] = ("kafka", "weaviate"),
+        *,
+        free_ports: bool = True,
+        cache_dir: Path | None = None,
+        progress: ProgressSink = silent,
+    ) -> None:
+        self._lease: port_numbers.PortLease | None = None
+        self._progress = progress
+        self._cache = Cache(cache_dir or cache_dir_of(os.environ))
+        self.profile = self._load(directory, free_ports)
+        self.parts = {part.name: Running(part) for part in build_parts(self.profile, parts, self._cache)}
+
+    def _load(self, directory: Path, free: bool) -> Profile:
+        if not free:
+            return profiles.load_or_create(directory, os.environ)
+        ports, self._lease = port_numbers.free_ports()
+        return profiles.load_or_create(directory, {}, ports)
+
+    def start(self) -> None:
+        """All parts are ready afterwards. Raises what the first failing one raises, with the others stopped."""
+        try:
+            with ThreadPoolExecutor(len(self.parts)) as pool:
+                list(pool.map(self._bring_up, self.parts.values()))
+        except BaseException:
+            self.stop()
+            raise
+
+    def _bring_up(self, running: Running) -> None:
+        running.prepare(self._progress)
+        running.start()
+        running.wait_ready()
+
+    def stop(self) -> None:
+        """No process is left afterwards; the data stays."""
+        with ThreadPoolExecutor(len(self.parts)) as pool:
+            list(pool.map(Running.stop, self.parts.values()))
+        if self._lease is not None:
+            self._lease.release()
+
+    def kill(self, part: str, number: int) -> None:
+        """Send a signal to one part; after SIGKILL it is gone on return."""
+        self.parts[part].kill(number)
+
+    def restart(self, part: str) -> None:
+        """Start a part again on its data and ports, and wait until it answers; stops it first when it still runs."""
+        self.parts[part].stop()
+        self._bring_up(self.parts[part])
+
+    def environment(self) -> dict[str, str]:
+        """The MILLSTREAM_* settings that reach these parts, and nothing else."""
+        return self.profile.environment({"MILLSTREAM_CACHE_DIR": str(self._cache.root)})
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
