@@ -1,0 +1,77 @@
+"""A document as read: its plain text, and what each stretch of it is. Pure values, the same whatever the format was."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class BlockKind(StrEnum):
+    """What a stretch of text is to a reader."""
+
+    HEADING = "heading"
+    PARAGRAPH = "paragraph"
+    LIST_ITEM = "list_item"
+    TABLE = "table"
+    """One line a row, cells parted by ` | `."""
+    CODE = "code"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A block before it has its place: what a parser hands to `assemble`."""
+
+    kind: BlockKind
+    text: str
+    level: int = 0
+    """Headings: 1 is the outermost. List items: how deep they are nested, from 1. Otherwise 0."""
+    page: int | None = None
+    header_lines: int = 0
+    """Tables: how many of the first lines name the columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A stretch [start, end) of the document's text, in characters. Blocks are in order and never overlap."""
+
+    kind: BlockKind
+    text: str
+    level: int
+    page: int | None
+    start: int
+    end: int
+    header_lines: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedDocument:
+    """A document as plain text with its structure beside it: `block.text == text[block.start : block.end]`."""
+
+    title: str | None
+    language: str | None
+    """As the document itself declares it (`en`, `pt`), never guessed."""
+    kind: str
+    """The format it was read from: text, markdown or html."""
+    text: str
+    blocks: tuple[Block, ...]
+
+
+def assemble(pieces: Iterable[Piece], *, title: str | None, language: str | None, kind: str) -> ParsedDocument:
+    """Lay pieces out as one text, blank lines between them but for the items of a list; empty ones are left out."""
+    blocks: list[Block] = []
+    text: list[str] = []
+    place = 0
+    for piece in _filled(pieces):
+        if blocks:
+            both_items = blocks[-1].kind is piece.kind is BlockKind.LIST_ITEM
+            gap = "\n" if both_items else "\n\n"
+            text.append(gap)
+            place += len(gap)
+        end = place + len(piece.text)
+        blocks.append(Block(piece.kind, piece.text, piece.level, piece.page, place, end, piece.header_lines))
+        text.append(piece.text)
+        place = end
+    return ParsedDocument(title, language, kind, "".join(text), tuple(blocks))
+
+
+def _filled(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    return (piece for piece in pieces if piece.text.strip())

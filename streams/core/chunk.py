@@ -1,0 +1,308 @@
+"""Cut a document into chunks the embedding model reads whole: structure first, then sentences, then word pieces.
+
+A chunk never crosses a heading, so an edit changes the chunks of one section. What is embedded is the title, the
+heading path and the text together, composed by `embedded_text` alone; with two special tokens they stay within the
+model's longest input. Every word outside headings is in exactly one chunk, in order.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+
+from schemas.errors import TooLargeError
+from streams.core.blocks import Block, BlockKind, ParsedDocument
+
+TokenSpans = Callable[[str], Sequence[tuple[int, int]]]
+"""Character spans of a text's word pieces, special tokens left out: an embedder's `token_spans`."""
+
+SPECIAL_TOKENS = 2
+TARGET_TOKENS = 180
+TITLE_TOKENS = 32
+PATH_TOKENS = 48
+CHARACTERS_PER_TOKEN = 12
+MAX_CHUNKS = 4000
+
+# Possessive and led by look-behinds: linear on any text, a hundred thousand dots included.
+_SENTENCE = re.compile(r"""(?:(?<=[.!?…])|(?<=[.!?…]["'”’)\]]))\s++|[。！？]++[」』”）]*+\s*+|\n++""")
+_LINE = re.compile(r"\n++")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One retrievable piece. `text` is `document.text[start:end]`, after the column names where a table was cut."""
+
+    ordinal: int
+    text: str
+    heading_path: tuple[str, ...]
+    page: int | None
+    start: int
+    end: int
+    title: str
+    """The document's title as embedded: cut where it is too long to leave room for the text."""
+
+    @property
+    def embedded(self) -> str:
+        """Exactly what the model reads."""
+        return embedded_text(self.title, self.heading_path, self.text)
+
+
+def embedded_text(title: str, heading_path: Sequence[str], text: str) -> str:
+    """Compose what is embedded. Nothing else may: the hash that reuses vectors is taken over it."""
+    return "\n".join(part for part in (title, " > ".join(heading_path), text) if part)
+
+
+def embedded_hash(embedded: str, fingerprint: str) -> str:
+    """32 hex digits of SHA-256 over the embedder's fingerprint and the embedded text: equal hash, equal vector."""
+    return hashlib.sha256(f"{len(fingerprint)}:{fingerprint}{embedded}".encode("utf-8", "replace")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Atom:
+    """A span [start, end) that is not cut any further, its tokens, and the column names it needs at a chunk's start."""
+
+    start: int
+    end: int
+    tokens: int
+    page: int | None
+    header: str = ""
+    header_tokens: int = 0
+    glued: bool = False
+    """Continues a word of the atom before: their tokens do not add up, so they never share a chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What fits beside the title and the heading path: a limit no chunk passes and a target most are packed to."""
+
+    limit: int
+    target: int
+    characters: int
+
+    def less(self, tokens: int, characters: int) -> "_Room":
+        limit = self.limit - tokens
+        return _Room(limit, min(self.target, limit), self.characters - characters)
+
+
+def chunk(
+    document: ParsedDocument, title: str, token_spans: TokenSpans, max_tokens: int = 256, max_chunks: int = MAX_CHUNKS
+) -> list[Chunk]:
+    """Cut a document. Deterministic; no chunk is empty; `embedded` is at most `max_tokens` long, special tokens in.
+
+    Raises TooLargeError over `max_chunks` chunks.
+    """
+    return list(_limited(_Cutter(document, title, token_spans, max_tokens).chunks(), max_chunks))
+
+
+def _limited(chunks: Iterable[Chunk], most: int) -> Iterator[Chunk]:
+    for cut in chunks:
+        if cut.ordinal >= most:
+            raise TooLargeError(f"the document has over {most} chunks: split it into several documents")
+        yield cut
+
+
+class _Cutter:
+    """One document being cut."""
+
+    def __init__(self, document: ParsedDocument, title: str, token_spans: TokenSpans, max_tokens: int) -> None:
+        self._document = document
+        self._text = document.text
+        self._token_spans = token_spans
+        self._max_tokens = max_tokens
+        self._full_title = " ".join(title.split())
+        self._title = self._clipped(self._full_title, min(TITLE_TOKENS, max_tokens // 8))
+
+    def chunks(self) -> Iterator[Chunk]:
+        ordinal = 0
+        for path, blocks in _sections(self._document.blocks):
+            kept = self._kept_path(path)
+            room = self._room(kept)
+            for atoms in _packed(self._atoms(blocks, room), room):
+                first = atoms[0]
+                text = first.header + self._text[first.start : atoms[-1].end]
+                yield Chunk(ordinal, text, kept, first.page, first.start, atoms[-1].end, self._title)
+                ordinal += 1
+
+    def _kept_path(self, path: tuple[str, ...]) -> tuple[str, ...]:
+        """The innermost headings that fit, and not the title once more."""
+        if path and path[0].casefold() == self._full_title.casefold():
+            path = path[1:]
+        left = min(PATH_TOKENS, self._max_tokens * 3 // 16)
+        kept: list[str] = []
+        for heading in reversed(path):
+            cost = self._count(heading) + (1 if kept else 0)
+            if cost > left:
+                kept = kept or [self._clipped(heading, left)]
+                break
+            kept.append(heading)
+            left -= cost
+        return tuple(heading for heading in reversed(kept) if heading)
+
+    def _room(self, path: tuple[str, ...]) -> _Room:
+        limit = self._max_tokens - SPECIAL_TOKENS - self._count(embedded_text(self._title, path, ""))
+        return _Room(limit, min(TARGET_TOKENS, limit), CHARACTERS_PER_TOKEN * self._max_tokens)
+
+    def _count(self, text: str) -> int:
+        return len(self._token_spans(text))
+
+    def _clipped(self, text: str, tokens: int) -> str:
+        """The first words of a text, at most so many tokens."""
+        text = text[: CHARACTERS_PER_TOKEN * tokens]
+        spans = self._token_spans(text)
+        while len(spans) > tokens:
+            end = spans[tokens][0]
+            text = (text[: text.rfind(" ", 0, end + 1)] if " " in text[:end] else text[:end]).strip()
+            spans = self._token_spans(text)
+        return text.strip()
+
+    def _atoms(self, blocks: Sequence[Block], room: _Room) -> Iterator[_Atom]:
+        """Blocks that fit stay whole; a list that fits stays together; the others are cut by their kind."""
+        for is_list, group in groupby(blocks, key=lambda block: block.kind is BlockKind.LIST_ITEM):
+            members = list(group)
+            whole = (
+                self._whole(members[0].start, members[-1].end, members[0].page, room, room.target) if is_list else None
+            )
+            if whole is not None:
+                yield whole
+            else:
+                for block in members:
+                    yield from self._block_atoms(block, room)
+
+    def _block_atoms(self, block: Block, room: _Room) -> Iterator[_Atom]:
+        keeps = block.kind in (BlockKind.TABLE, BlockKind.CODE)
+        whole = self._whole(block.start, block.end, block.page, room, room.limit if keeps else room.target)
+        if whole is not None:
+            yield whole
+        elif block.kind is BlockKind.TABLE:
+            yield from self._rows(block, room)
+        else:
+            parts = _LINE if block.kind is BlockKind.CODE else _SENTENCE
+            yield from self._parts(block.start, block.end, parts, block.page, room)
+
+    def _whole(self, start: int, end: int, page: int | None, room: _Room, most: int) -> _Atom | None:
+        """The span as one atom, if it has at most so many tokens and is not too long in characters."""
+        if end - start > room.characters:
+            return None
+        tokens = self._count(self._text[start:end])
+        return _Atom(start, end, tokens, page) if tokens <= most else None
+
+    def _rows(self, block: Block, room: _Room) -> Iterator[_Atom]:
+        """One atom a row; all but the first carry the column names, unless those take over a third of the room."""
+        lines = block.text.split("\n")
+        header = "".join(line + "\n" for line in lines[: block.header_lines])
+        tokens = self._count(header) if len(header) * 3 <= room.characters else room.limit
+        if tokens * 3 > room.limit:
+            header, tokens = "", 0
+        body = min(block.start + len(header), block.end)
+        yield from self._parts(block.start, body, _LINE, block.page, room)
+        rows = room.less(tokens, len(header))
+        for atom in self._parts(body, block.end, _LINE, block.page, rows):
+            yield replace(atom, header=header, header_tokens=tokens)
+
+    def _parts(
+        self, start: int, end: int, separator: re.Pattern[str], page: int | None, room: _Room
+    ) -> Iterator[_Atom]:
+        """Cut a span behind each separator; what is still too large is cut hard."""
+        cuts = [match.end() for match in separator.finditer(self._text, start, end)]
+        for left, right in pairwise([start, *cuts, end]):
+            left, right = self._stripped(left, right)
+            if left == right:
+                continue
+            whole = self._whole(left, right, page, room, room.limit)
+            if whole is not None:
+                yield whole
+            else:
+                yield from self._hard(left, right, page, room)
+
+    def _hard(self, start: int, end: int, page: int | None, room: _Room) -> Iterator[_Atom]:
+        """Cut between words where there are any, else between word pieces, else between characters."""
+        glued = False
+        while start < end:
+            stop = self._furthest(start, min(end, start + room.characters), room.target)
+            space = self._text.rfind(" ", start + 1, stop) if stop < end else -1
+            if space > start + (stop - start) // 2:
+                stop = space
+            left, right = self._stripped(start, stop)
+            if left < right:
+                yield _Atom(left, right, self._count(self._text[left:right]), page, glued=glued and left == start)
+            glued = right == stop
+            start = stop
+
+    def _furthest(self, start: int, stop: int, most: int) -> int:
+        """How far a piece from `start` may reach with at most so many tokens; one character is always taken."""
+        while stop - start > 1:
+            spans = self._token_spans(self._text[start:stop])
+            if len(spans) <= most:
+                break
+            # What is cut inside a word is tokenised anew and may have more tokens than before: hence the loop.
+            stop = start + max(1, min(spans[most][0], stop - start - 1))
+        return stop
+
+    def _stripped(self, start: int, end: int) -> tuple[int, int]:
+        part = self._text[start:end]
+        kept = part.strip()
+        start += len(part) - len(part.lstrip()) if kept else 0
+        return start, start + len(kept)
+
+
+def _sections(blocks: Sequence[Block]) -> list[tuple[tuple[str, ...], list[Block]]]:
+    """Runs of blocks under one heading, with the headings above them.
+
+    A heading with nothing under it is text itself: of the section before, or of one of its own where there is none.
+    """
+    sections: list[tuple[tuple[str, ...], list[Block]]] = []
+    path: list[Block] = []
+    fresh = True
+    bare: Block | None = None
+
+    def place_bare(heading: Block) -> None:
+        path.remove(heading)
+        if sections:
+            sections[-1][1].append(heading)
+        else:
+            sections.append((_lines(path), [heading]))
+
+    for block in blocks:
+        if block.kind is not BlockKind.HEADING:
+            if fresh:
+                sections.append((_lines(path), []))
+            sections[-1][1].append(block)
+            fresh, bare = False, None
+            continue
+        if bare is not None and bare.level >= block.level:
+            place_bare(bare)
+        while path and path[-1].level >= block.level:
+            path.pop()
+        path.append(block)
+        fresh, bare = True, block
+    if bare is not None:
+        place_bare(bare)
+    return sections
+
+
+def _lines(headings: Sequence[Block]) -> tuple[str, ...]:
+    return tuple(" ".join(heading.text.split()) for heading in headings)
+
+
+def _packed(atoms: Iterable[_Atom], room: _Room) -> list[list[_Atom]]:
+    """Fill chunks to the target, in order; what is left over in the end joins the last one if it is small and fits."""
+    packs: list[list[_Atom]] = []
+    for atom in atoms:
+        if packs and _joins(packs[-1], [atom], room.target, room.characters):
+            packs[-1].append(atom)
+        else:
+            packs.append([atom])
+    if len(packs) > 1 and sum(atom.tokens for atom in packs[-1]) * 8 < room.target:
+        rest = packs.pop()
+        if _joins(packs[-1], rest, room.limit, room.characters):
+            packs[-1].extend(rest)
+        else:
+            packs.append(rest)
+    return packs
+
+
+def _joins(pack: Sequence[_Atom], more: Sequence[_Atom], tokens: int, characters: int) -> bool:
+    total = pack[0].header_tokens + sum(atom.tokens for atom in pack) + sum(atom.tokens for atom in more)
+    length = len(pack[0].header) + more[-1].end - pack[0].start
+    return not more[0].glued and total <= tokens and length <= characters
