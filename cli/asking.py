@@ -1,0 +1,188 @@
+"""`millstream ask|search|token`: questions to the query API, as a principal of one's choice."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from cli.console import JSON, errors_in_one_line, out, show
+
+Tenant = Annotated[str | None, typer.Option("--tenant", "-t", help="default: the only tenant of sources.yaml")]
+Groups = Annotated[list[str] | None, typer.Option("--group", "-g", help="a group of the principal; repeat for more")]
+Subject = Annotated[str, typer.Option("--sub", help="the principal's name")]
+Scopes = Annotated[list[str] | None, typer.Option("--scope", help="a scope beside query; repeat for more")]
+Token = Annotated[str | None, typer.Option("--token", envvar="MILLSTREAM_TOKEN", help="bearer token to use as it is")]
+TopK = Annotated[int | None, typer.Option("--top-k", "-k", help="most sources to use")]
+AsOf = Annotated[int | None, typer.Option("--as-of", help="position (seq) to answer as of")]
+AtLeast = Annotated[list[str] | None, typer.Option("--at-least", help="freshness token from the webhook's 202")]
+WaitMs = Annotated[int | None, typer.Option("--wait-ms", help="how long to wait for it")]
+SourceFilter = Annotated[list[str] | None, typer.Option("--source", "-s", help="only these sources")]
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks."""
+
+    tenant: str | None
+    groups: Sequence[str] | None
+    subject: str
+    token: str | None
+    scopes: Sequence[str] | None = None
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="the question")],
+    tenant: Tenant = None,
+    group: Groups = None,
+    sub: Subject = "operator",
+    token: Token = None,
+    scope: Scopes = None,
+    top_k: TopK = None,
+    source: SourceFilter = None,
+    as_of: AsOf = None,
+    at_least: AtLeast = None,
+    wait_ms: WaitMs = None,
+    as_json: bool = JSON,
+) -> None:
+    """Ask a question; the answer cites its sources and names its position in the log."""
+    with errors_in_one_line():
+        body = request_body(question, top_k, source, as_of, at_least, wait_ms)
+        answer = post("/v1/query", body, Asker(tenant, group, sub, token, scope))
+        show(answer, as_json, lambda: render_answer(answer))
+
+
+def search(
+    question: Annotated[str, typer.Argument(help="words or a question")],
+    tenant: Tenant = None,
+    group: Groups = None,
+    sub: Subject = "operator",
+    token: Token = None,
+    scope: Scopes = None,
+    top_k: TopK = None,
+    source: SourceFilter = None,
+    as_of: AsOf = None,
+    as_json: bool = JSON,
+) -> None:
+    """Search: the passages an answer would be built from, best first."""
+    with errors_in_one_line():
+        body = request_body(question, top_k, source, as_of, None, None)
+        found = post("/v1/search", body, Asker(tenant, group, sub, token, scope))
+        show(found, as_json, lambda: render_search(found))
+
+
+def token(
+    tenant: Tenant = None,
+    group: Groups = None,
+    sub: Subject = "operator",
+    scope: Scopes = None,
+    minutes: Annotated[int, typer.Option("--minutes", min=1, max=1440, help="how long it is valid")] = 60,
+    as_json: bool = JSON,
+) -> None:
+    """Print a bearer token of the development profile (signed with its secret)."""
+    with errors_in_one_line():
+        bearer = issue(Asker(tenant, group, sub, None, scope), minutes)
+        show({"token": bearer, "minutes": minutes}, as_json, lambda: out.print(bearer))
+
+
+def request_body(
+    question: str,
+    top_k: int | None,
+    sources: Sequence[str] | None,
+    as_of: int | None,
+    at_least: Sequence[str] | None,
+    wait_ms: int | None,
+) -> dict[str, object]:
+    """The JSON body of a query, without what was not asked for."""
+    optional: dict[str, object] = {
+        "top_k": top_k,
+        "filters": {"source": list(sources)} if sources else None,
+        "as_of": as_of,
+        "at_least": list(at_least) if at_least else None,
+        "wait_ms": wait_ms,
+    }
+    return {"question": question} | {name: value for name, value in optional.items() if value is not None}
+
+
+def issue(asker: Asker, minutes: int = 5) -> str:
+    """A bearer token for `asker`, signed with the profile's secret."""
+    from datetime import timedelta
+
+    from cli.session import open_settings
+    from serving.auth import issue_token
+
+    settings = open_settings()
+    scopes = ("query", *(asker.scopes or ()))
+    return issue_token(
+        settings,
+        tenant=_tenant(asker.tenant),
+        sub=asker.subject,
+        groups=tuple(asker.groups or ()),
+        scopes=scopes,
+        ttl=timedelta(minutes=minutes),
+    )
+
+
+def _tenant(given: str | None) -> str:
+    from cli.session import open_settings
+    from runtime.declarations import load_sources
+    from schemas.errors import ConfigError
+
+    if given is not None:
+        return given
+    tenants = load_sources(open_settings()).tenants
+    if len(tenants) != 1:
+        raise ConfigError(f"say whose documents to ask with --tenant: {', '.join(tenants) or 'none is declared'}")
+    return tenants[0]
+
+
+def post(path: str, body: Mapping[str, object], asker: Asker) -> Mapping[str, object]:
+    """Send a request to the query API. Raises MillstreamError with the problem's title and detail."""
+    from cli.http import request
+    from cli.session import open_settings
+
+    settings = open_settings()
+    bearer = asker.token or issue(asker)
+    url = f"http://{settings.api_host}:{settings.api_port}{path}"
+    return request("POST", url, body, {"Authorization": f"Bearer {bearer}"})
+
+
+def render_answer(answer: Mapping[str, object]) -> None:
+    """An answer with its citations, for a person."""
+    refusal = answer.get("refusal")
+    if isinstance(refusal, Mapping):
+        out.print(f"[yellow]No answer[/] ({refusal.get('reason')}): {refusal.get('detail')}", markup=True)
+    else:
+        out.print(str(answer.get("answer")), markup=False)
+    citations = answer.get("citations")
+    for citation in citations if isinstance(citations, list) else []:
+        out.print()
+        out.print(f"[{citation['n']}] {citation['title']}  ({citation['source']}/{citation['doc_id']})", markup=False)
+        origin = citation["origin"]
+        where = f"{origin['topic']}/{origin['partition']}/{origin['offset']}"
+        out.print(f"    version {citation['version']}  log {where}  {citation['url'] or ''}", style="dim", markup=False)
+        out.print(f"    “{citation['quote']}”", style="italic", markup=False)
+    _render_position(answer)
+
+
+def render_search(found: Mapping[str, object]) -> None:
+    """Search results, for a person."""
+    results = found.get("results")
+    for number, result in enumerate(results if isinstance(results, list) else [], start=1):
+        out.print(f"{number}. {result['title']}  ({result['source']}/{result['doc_id']})", markup=False)
+        out.print(f"   {result['text'][:300]}", style="dim", markup=False)
+    if not results:
+        out.print("[yellow]nothing found[/]")
+    _render_position(found)
+
+
+def _render_position(answer: Mapping[str, object]) -> None:
+    position, timings = answer.get("position"), answer.get("timings_ms")
+    if isinstance(position, Mapping):
+        total = f" · {timings['total']:.1f} ms" if isinstance(timings, Mapping) and "total" in timings else ""
+        out.print()
+        out.print(
+            f"position {position['seq']} of {position['generation']}-{position['incarnation']}{total}",
+            style="dim",
+            markup=False,
+        )
