@@ -140,7 +140,7 @@ def test_another_partition_count_is_refused_with_one_line(stack_settings: Settin
     wanted = ConcreteTopic(name="counted", partitions=2, config=CONFIG)
     admin.apply(admin.plan([wanted]))
     plan = admin.plan([wanted.model_copy(update={"partitions": 4})])
-    with pytest.raises(ConfigError, match="counted has 2 partitions and topics.yaml says 4"):
+    with pytest.raises(ConfigError, match=r"counted has 2 partitions and topics\.yaml says 4"):
         admin.apply(plan)
 
 
