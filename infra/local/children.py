@@ -30,6 +30,31 @@ class Command:
     user: str = ""
 
 
+class Leash:
+    """The launcher's end of the pipe: while it is open, what runs under `prefix` lives. See the module leash.
+
+    `held` is a descriptor that the watcher keeps open until the process group is gone: a lock that tells others so.
+    """
+
+    def __init__(self, stop_signal: int = signal.SIGTERM, grace: float = 5.0, user: str = "", held: int | None = None):
+        reading, self._writing = os.pipe()
+        self._reading = reading
+        self.descriptors = (reading,) if held is None else (reading, held)
+        listed = ",".join(str(descriptor) for descriptor in self.descriptors)
+        options = (listed, str(int(stop_signal)), str(grace), user)
+        self.prefix = (sys.executable, "-I", "-S", leash.__file__, *options)
+
+    def started(self) -> None:
+        """Call after the start: the reading end belongs to the watcher now."""
+        os.close(self._reading)
+
+    def drop(self) -> None:
+        """Let go: what still runs is ended. Harmless when done before."""
+        if self._writing >= 0:
+            os.close(self._writing)
+            self._writing = -1
+
+
 def log_tail(log_file: Path, lines: int = 15) -> str:
     """The last lines of a log, or an empty string where there is none."""
     try:
@@ -52,31 +77,30 @@ def _open_log(log_file: Path) -> int:
 class Child:
     """A started process. Its `pid` is the program's own, and the id of its process group."""
 
-    def __init__(self, command: Command) -> None:
-        """Start it. Raises OSError when the interpreter cannot be started; a missing program shows as exit code 1."""
+    def __init__(self, command: Command, held: int | None = None) -> None:
+        """Start it. Raises OSError when the interpreter cannot be started; a missing program shows as exit code 1.
+
+        `held`: see Leash.
+        """
         self.command = command
-        reading, self._leash = os.pipe()
+        self._leash = Leash(command.stop_signal, command.grace_seconds, command.user, held)
         log = _open_log(command.log_file)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - runs what a part declares
-                [
-                    *(sys.executable, "-I", "-S", leash.__file__),
-                    *(str(reading), str(int(command.stop_signal)), str(command.grace_seconds), command.user),
-                    *command.argv,
-                ],
+                [*self._leash.prefix, *command.argv],
                 env=dict(command.environment),
                 cwd=command.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(reading,),
+                pass_fds=self._leash.descriptors,
                 start_new_session=True,
             )
         except BaseException:
-            os.close(self._leash)
+            self._leash.drop()
             raise
         finally:
-            os.close(reading)
+            self._leash.started()
             os.close(log)
 
     @property
@@ -123,9 +147,7 @@ class Child:
         deadline = time.monotonic() + 5.0
         while group_exists(self.pid) and time.monotonic() < deadline:
             time.sleep(0.02)
-        if self._leash >= 0:
-            os.close(self._leash)
-            self._leash = -1
+        self._leash.drop()
 
 
 def group_exists(group: int) -> bool:

@@ -18,6 +18,13 @@ appender.stdout.layout.pattern = %d{yyyy-MM-dd'T'HH:mm:ss.SSS} %p %m (%c{1})%n
 rootLogger.level = info
 rootLogger.appenderRef.stdout.ref = stdout
 """
+# At info these print every setting of every client, and every readiness probe.
+_QUIET = (
+    "org.apache.kafka.common.config.AbstractConfig",
+    "org.apache.kafka.clients",
+    "org.apache.kafka.connect.runtime.rest.RestServer",
+    "org.eclipse.jetty",
+)
 
 
 def java_command(place: Place, jars: Path, heap: str, arguments: Sequence[str], grace: float = 15.0) -> Command:
@@ -44,4 +51,6 @@ def write_properties(file: Path, properties: dict[str, str]) -> None:
 
 
 def write_log4j(place: Place) -> None:
-    (place.data / "log4j2.properties").write_text(_LOG4J)
+    """The logging configuration that java_command points at."""
+    quiet = "".join(f"logger.q{at}.name = {name}\nlogger.q{at}.level = warn\n" for at, name in enumerate(_QUIET))
+    (place.data / "log4j2.properties").write_text(_LOG4J + quiet)

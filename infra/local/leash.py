@@ -50,8 +50,10 @@ def watch(pipe: int, child: int, stop_signal: int, grace: float) -> None:
         deadline = time.monotonic() + grace
         while _group_exists(child) and time.monotonic() < deadline:
             time.sleep(0.05)
-    if _group_exists(child):
+    deadline = time.monotonic() + 5.0
+    while _group_exists(child) and time.monotonic() < deadline:
         os.killpg(child, signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def _fork_watcher(pipe: int, stop_signal: int, grace: float) -> None:
@@ -82,10 +84,15 @@ def _become(user: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Arguments: pipe's file descriptor, stop signal's number, grace in seconds, user or "", program, its arguments."""
-    pipe, stop_signal, grace, user, *command = arguments
-    _fork_watcher(int(pipe), int(stop_signal), float(grace))
-    os.close(int(pipe))
+    """Arguments: descriptors, stop signal's number, grace in seconds, user or "", program, its arguments.
+
+    The descriptors (comma-separated): the pipe, and what the watcher alone keeps open until the group is gone.
+    """
+    descriptors, stop_signal, grace, user, *command = arguments
+    pipe, *held = (int(descriptor) for descriptor in descriptors.split(","))
+    _fork_watcher(pipe, int(stop_signal), float(grace))
+    for descriptor in (pipe, *held):
+        os.close(descriptor)
     if user:
         _become(user)
     os.execvp(command[0], command)  # noqa: S606 - the launcher's own command, never a shell

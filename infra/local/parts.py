@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from infra.local.children import Command
 from infra.local.progress import ProgressSink
+from schemas.errors import ConfigError
 
 # The only variables of the caller that a part sees.
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
@@ -47,6 +48,35 @@ class Part(Protocol):
     def is_ready(self) -> bool:
         """Whether it answers clients now; at most about a second."""
         ...
+
+
+class Needing(Protocol):
+    """Whatever is named and needs others."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def needs(self) -> Sequence[str]: ...
+
+
+N = TypeVar("N", bound=Needing)
+
+
+def waves(things: Sequence[N]) -> list[list[N]]:
+    """Things in the order of starting: each wave needs only earlier ones. Needs that are not among them count as met.
+
+    Raises ConfigError where things need each other in a circle.
+    """
+    left, ordered = list(things), list[list[N]]()
+    while left:
+        names = {thing.name for thing in left}
+        wave = [thing for thing in left if not names.intersection(thing.needs)]
+        if not wave:
+            raise ConfigError(f"these need each other: {', '.join(sorted(names))}")
+        ordered.append(wave)
+        left = [thing for thing in left if thing not in wave]
+    return ordered
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ POLL_SECONDS = 0.05
 class Running:
     """Holds the part's child process, if it has one."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, held: int | None = None) -> None:
+        """`held`: a descriptor kept open until all of it is gone (see children.Leash)."""
         self.part = part
+        self._held = held
         self.child: Child | None = None
 
     @property
@@ -25,7 +27,7 @@ class Running:
         self.part.prepare(report)
 
     def start(self) -> None:
-        self.child = Child(self.part.command())
+        self.child = Child(self.part.command(), self._held)
 
     def is_ready(self) -> bool:
         return self.child is not None and self.child.exit_code() is None and self.part.is_ready()

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,9 +10,11 @@ from typing import Self
 from infra.local import ports as port_numbers
 from infra.local import profile as profiles
 from infra.local.cache import Cache, cache_dir_of
+from infra.local.connect import Connect
 from infra.local.jars import load_jar_sets
 from infra.local.kafka import Kafka
-from infra.local.parts import Part, Place
+from infra.local.parts import Part, Place, waves
+from infra.local.postgres import Postgres
 from infra.local.profile import Profile
 from infra.local.progress import ProgressSink, silent
 from infra.local.running import Running
@@ -20,11 +22,15 @@ from infra.local.weaviate import Weaviate
 from infra.local.weaviate_build import WeaviateServer
 from schemas.errors import ConfigError
 
-PART_NAMES = ("kafka", "weaviate")
+PART_NAMES = ("kafka", "weaviate", "postgres", "connect")
 
 
-def build_parts(profile: Profile, names: Sequence[str], cache: Cache) -> list[Part]:
-    """The parts of those names. Raises ConfigError for an unknown name."""
+def build_parts(profile: Profile, names: Sequence[str], cache: Cache, bootstrap: str = "") -> list[Part]:
+    """The parts of those names. `bootstrap`: the Kafka that Connect uses, unless it is the profile's own.
+
+    Raises ConfigError for an unknown name.
+    """
+    bootstrap = bootstrap or f"127.0.0.1:{profile.ports.kafka}"
     jars = load_jar_sets()
     ports = profile.ports
 
@@ -36,6 +42,8 @@ def build_parts(profile: Profile, names: Sequence[str], cache: Cache) -> list[Pa
         "weaviate": lambda: Weaviate(
             place("weaviate"), ports, WeaviateServer(cache), cache, profile.secrets.weaviate_api_key
         ),
+        "postgres": lambda: Postgres(place("postgres"), ports, profile.secrets.postgres_password),
+        "connect": lambda: Connect(place("connect"), ports, jars, cache, bootstrap),
     }
     unknown = [name for name in names if name not in makers]
     if unknown:
@@ -63,7 +71,8 @@ class Stack:
         self._progress = progress
         self._cache = Cache(cache_dir or cache_dir_of(os.environ))
         self.profile = self._load(directory, free_ports)
-        self.parts = {part.name: Running(part) for part in build_parts(self.profile, parts, self._cache)}
+        built = build_parts(self.profile, parts, self._cache)
+        self.parts = {part.name: Running(part) for wave in waves(built) for part in wave}
 
     def _load(self, directory: Path, free: bool) -> Profile:
         if not free:
@@ -75,20 +84,28 @@ class Stack:
         """All parts are ready afterwards. Raises what the first failing one raises, with the others stopped."""
         try:
             with ThreadPoolExecutor(len(self.parts)) as pool:
-                list(pool.map(self._bring_up, self.parts.values()))
+                coming: dict[str, Future[None]] = {}
+                for name, running in self.parts.items():
+                    needed = [coming[need] for need in running.part.needs if need in coming]
+                    coming[name] = pool.submit(self._bring_up, running, needed)
+            for result in coming.values():
+                result.result()
         except BaseException:
             self.stop()
             raise
 
-    def _bring_up(self, running: Running) -> None:
+    def _bring_up(self, running: Running, needed: Sequence[Future[None]] = ()) -> None:
         running.prepare(self._progress)
+        for need in needed:
+            need.result()
         running.start()
         running.wait_ready()
 
     def stop(self) -> None:
         """No process is left afterwards; the data stays."""
         with ThreadPoolExecutor(len(self.parts)) as pool:
-            list(pool.map(Running.stop, self.parts.values()))
+            for wave in reversed(waves([running.part for running in self.parts.values()])):
+                list(pool.map(Running.stop, [self.parts[part.name] for part in wave]))
         if self._lease is not None:
             self._lease.release()
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local.cache import Cache
+from infra.local.children import Leash
 from infra.local.progress import Progress, ProgressSink
 from infra.local.wheels import GO
 from schemas.errors import ConfigError, TransientError
@@ -41,21 +42,24 @@ class WeaviateServer:
         """Build into `target`. Raises ConfigError when no Go can be had, TransientError when the build fails."""
         go = self._go(report)
         started = time.monotonic()
+        leash = Leash()
         arguments = [go, "install", "-v", "-trimpath", "-tags", "netgo", "-ldflags", "-s -w", MODULE]
         with subprocess.Popen(  # noqa: S603 - the Go just found
-            arguments,
+            [*leash.prefix, *arguments],
             env=build_environment(os.environ, target),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
             cwd=target,
+            pass_fds=leash.descriptors,
+            start_new_session=True,
         ) as build:
+            leash.started()
             assert build.stderr is not None
             try:
                 last = _follow(build.stderr, report, started)
-            except BaseException:
-                build.terminate()
-                raise
+            finally:
+                leash.drop()
         if build.returncode:
             raise TransientError("building Weaviate failed: " + " | ".join(last))
 
