@@ -1,0 +1,118 @@
+"""What a stage tells about its records: one log line each, without text, and the metrics beside it.
+
+A delete or an acl that became a dead letter is an error line and an outcome of its own, for the alert on it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from index.writer import Committed, Outcome, Redelivered, Unchanged
+from runtime.clock import Clock
+from runtime.metrics import (
+    COMMITS,
+    DEAD_LETTERS,
+    FRESHNESS_SECONDS,
+    RECORD_SECONDS,
+    RECORDS,
+    RECORDS_UNDER_WAY,
+    Metrics,
+)
+from schemas.records import Mutation
+from schemas.versions import Op
+from streams.apply import DeadLettered
+from streams.window import Delivery
+
+OP_HEADER = "op"
+WITHDRAWAL_LOST = "withdrawal_dead_lettered"
+"""Outcome of a delete, erase or acl that could not be processed: what it takes away may still be shown."""
+
+log = structlog.get_logger("millstream.streams")
+
+
+class Line:
+    """What becomes of one record; filled in by its agent."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self.outcome = "given_up"
+        self.reason: str | None = None
+        self.op = next(
+            (value.decode("ascii", "replace") for name, value in delivery.headers if name == OP_HEADER), None
+        )
+        self.fields: dict[str, object] = {"at": str(delivery.coordinates)}
+        self.freshness: float | None = None
+
+    def prepared(self, mutation: Mutation) -> None:
+        """A mutation was published."""
+        self._describe(mutation)
+        self.outcome = "prepared"
+
+    def applied(self, mutation: Mutation, outcome: Outcome | DeadLettered) -> None:
+        """A mutation has its outcome."""
+        self._describe(mutation)
+        self.fields["change"] = str(mutation.change)
+        match outcome:
+            case Committed(commit=commit):
+                self.outcome = "committed"
+                self.fields |= {"seq": commit.seq, "batch": commit.batch_to - commit.batch_from}
+                self.freshness = (commit.committed_at - commit.received_at).total_seconds()
+            case Redelivered(commit=commit):
+                self.outcome = "redelivered"
+                self.fields["seq"] = commit.seq
+            case Unchanged(conflict=conflict):
+                self.outcome = "conflict" if conflict else "unchanged"
+            case DeadLettered(reason=reason):
+                self.dead_lettered(reason)
+
+    def dead_lettered(self, reason: str) -> None:
+        """It is kept in documents.dlq."""
+        takes_away = self.op in (Op.DELETE, Op.ERASE, Op.ACL)
+        self.outcome = WITHDRAWAL_LOST if takes_away else "dead_lettered"
+        self.reason = reason
+
+    def _describe(self, mutation: Mutation) -> None:
+        self.op = mutation.op
+        self.fields |= {"tenant": mutation.tenant, "source": mutation.source}
+        if mutation.content is not None:
+            self.fields["chunks"] = len(mutation.content.chunks)
+
+
+def _stated_op(delivery: Delivery) -> str | None:
+    """The op as the record's headers say: known even where the body does not decode."""
+    return next(
+        (str(op) for name, value in delivery.headers if name == OP_HEADER for op in Op if value == op.encode()), None
+    )
+
+
+class Journal:
+    """The log lines and metrics of one stage."""
+
+    def __init__(self, stage: str, metrics: Metrics, clock: Clock) -> None:
+        self._stage = stage
+        self._metrics = metrics
+        self._clock = clock
+
+    @contextmanager
+    def record(self, delivery: Delivery) -> Iterator[Line]:
+        """Time one record and tell what became of it. What is raised passes through without a line."""
+        line = Line(delivery)
+        started = self._clock.monotonic()
+        self._metrics.add(RECORDS_UNDER_WAY, 1, stage=self._stage)
+        try:
+            yield line
+        finally:
+            self._metrics.add(RECORDS_UNDER_WAY, -1, stage=self._stage)
+        self._tell(line, self._clock.monotonic() - started)
+
+    def _tell(self, line: Line, seconds: float) -> None:
+        self._metrics.observe(RECORD_SECONDS, seconds, stage=self._stage)
+        self._metrics.count(RECORDS, stage=self._stage, outcome=line.outcome)
+        if line.reason is not None:
+            self._metrics.count(DEAD_LETTERS, stage=self._stage, reason=line.reason)
+            line.fields["reason"] = line.reason
+        if line.freshness is not None and line.op is not None:
+            self._metrics.count(COMMITS, op=line.op)
+            self._metrics.observe(FRESHNESS_SECONDS, line.freshness, op=line.op)
+        tell = log.error if line.outcome == WITHDRAWAL_LOST else log.warning if line.reason else log.info
+        tell("record", stage=self._stage, outcome=line.outcome, op=line.op, ms=round(seconds * 1e3, 2), **line.fields)

@@ -1,0 +1,157 @@
+"""The flow of one change to one mutation, top to bottom: decode, version, limits, parse, chunk, hash, vectors.
+
+The steps themselves are in streams.core and streams.parse; here is the order in which a document passes them.
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from index.embedding.port import Tokens
+from index.model import ChunkSubject, chunk_hash, content_hash, label_list
+from runtime.clock import Clock
+from schemas.errors import DecodeError, TooLargeError
+from schemas.records import Chunk, Content, DocumentChange, Mutation
+from schemas.topics import Topics
+from schemas.versions import Op
+from streams.core import chunk as chunking
+from streams.core.blocks import ParsedDocument
+from streams.deliveries import decode_delivery
+from streams.window import Delivery
+
+_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
+
+
+class Parser(Protocol):
+    """Reads a document's bytes."""
+
+    async def parse(self, body: bytes, content_type: str | None, name: str) -> ParsedDocument:
+        """Raises UnreadableError for a document that cannot be read within its limits."""
+        ...
+
+
+class VectorSource(Protocol):
+    """Gives vectors for chunks."""
+
+    async def of(self, wanted: Sequence[tuple[str, str]]) -> list[bytes]:
+        """Vectors of (embedded hash, embedded text) pairs, in their order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What the flow needs. `recipe` is stamped on every content it prepares."""
+
+    parser: Parser
+    tokens: Tokens
+    vectors: VectorSource
+    embedder: str
+    """The embedder's fingerprint."""
+    max_tokens: int
+    recipe: str
+    max_document_bytes: int
+    topics: Topics
+    clock: Clock
+
+
+async def prepare(delivery: Delivery, using: Pipeline) -> Mutation:
+    """Make a change ready for the index. Raises PermanentError for a record that can never be."""
+    change = decode_delivery(delivery, DocumentChange, using.topics)
+    version = change.version.at(delivery.coordinates.offset)
+    content = await _content(change, using)
+    if content is None and change.acl is None:
+        raise DecodeError(f"an {change.op} that carries neither content nor acl", reason="empty")
+    return Mutation(
+        tenant=change.tenant,
+        source=change.source,
+        doc_id=change.doc_id,
+        op=change.op,
+        version=version,
+        content=content,
+        acl=change.acl,
+        default_acl=change.default_acl,
+        change=delivery.coordinates,
+        origin=change.origin,
+        event_id=change.event_id,
+        actor=change.actor,
+        event_time=change.event_time,
+        received_at=change.received_at,
+        prepared_at=using.clock.now(),
+        traceparent=change.traceparent,
+    )
+
+
+async def _content(change: DocumentChange, using: Pipeline) -> Content | None:
+    """The content register's new value; None for an acl alone."""
+    if change.op is Op.ACL:
+        return None
+    if change.op is not Op.UPSERT:
+        return Content(deleted=True)
+    body = _checked_body(change, using.max_document_bytes)
+    document = await using.parser.parse(body, change.content_type, change.doc_id)
+    title = title_of(change, document)
+    # Counting tokens of a long document takes a while; it releases the GIL, so the loop goes on meanwhile.
+    cut = await asyncio.to_thread(chunking.chunk, document, title, using.tokens.token_spans, using.max_tokens)
+    wanted = [(chunking.embedded_hash(piece.embedded, using.embedder), piece.embedded) for piece in cut]
+    vectors = await using.vectors.of(wanted)
+    chunks = tuple(
+        _chunk(change, document, title, piece, name, vector)
+        for piece, (name, _), vector in zip(cut, wanted, vectors, strict=True)
+    )
+    return Content(
+        chunks=chunks,
+        content_hash=content_hash(piece.hash for piece in chunks),
+        title=title,
+        url=change.url,
+        kind=document.kind,
+        language=document.language,
+        labels=change.labels,
+        pipeline=using.recipe,
+    )
+
+
+def _checked_body(change: DocumentChange, limit: int) -> bytes:
+    if change.body is None:
+        raise DecodeError("an upsert without a body", reason="empty")
+    if len(change.body) > limit:
+        raise TooLargeError(
+            f"a body of {len(change.body)} bytes is over the limit of {limit} (MILLSTREAM_MAX_DOCUMENT_BYTES)"
+        )
+    return change.body
+
+
+def title_of(change: DocumentChange, document: ParsedDocument) -> str:
+    """The change's title, else the document's own, else the last part of the doc_id without its suffix."""
+    for title in (change.title, document.title):
+        if title and title.strip():
+            return title.strip()
+    last = change.doc_id.rstrip("/").rsplit("/", 1)[-1]
+    return _SUFFIX.sub("", last) or change.doc_id
+
+
+def _chunk(
+    change: DocumentChange, document: ParsedDocument, title: str, piece: chunking.Chunk, name: str, vector: bytes
+) -> Chunk:
+    subject = ChunkSubject(
+        document=change.document,
+        text=piece.text,
+        title=title,
+        heading_path=piece.heading_path,
+        kind=document.kind,
+        language=document.language,
+        labels=label_list(change.labels),
+        event_time=change.event_time,
+    )
+    return Chunk(
+        ordinal=piece.ordinal,
+        text=piece.text,
+        heading_path=piece.heading_path,
+        hash=chunk_hash(subject),
+        embedded_hash=name,
+        page=piece.page,
+        start=piece.start,
+        end=piece.end,
+        vector=vector,
+    )

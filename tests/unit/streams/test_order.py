@@ -1,0 +1,89 @@
+"""The ordered-ack window without I/O: whatever finishes when, acknowledgements have no hole and documents keep order."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.core.order import PartitionOrder
+
+RECORDS = st.lists(st.tuples(st.integers(1, 3), st.sampled_from([b"a", b"b", b"c"])), min_size=1, max_size=30)
+"""Gaps between offsets (compaction leaves holes) and the document of each record."""
+
+
+def _offsets(records: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    offset, placed = -1, []
+    for gap, document in records:
+        offset += gap
+        placed.append((offset, document))
+    return placed
+
+
+@given(RECORDS, st.data())
+def test_any_order_of_completion_acknowledges_without_holes_and_keeps_each_documents_order(
+    records: list[tuple[int, bytes]], data: st.DataObject
+) -> None:
+    order = PartitionOrder()
+    left = _offsets(records)
+    documents = dict(left)
+    running: list[int] = []
+    finished: set[int] = set()
+    acked: list[int] = []
+    started: dict[bytes, list[int]] = {}
+
+    def start(offset: int) -> None:
+        assert not any(documents[other] == documents[offset] for other in running)
+        running.append(offset)
+        started.setdefault(documents[offset], []).append(offset)
+
+    while left or running:
+        if left and (not running or data.draw(st.booleans())):
+            offset, document = left.pop(0)
+            if order.admit(offset, document):
+                start(offset)
+            continue
+        offset = data.draw(st.sampled_from(running))
+        running.remove(offset)
+        finished.add(offset)
+        released = order.finish(offset)
+        acked += released.acks
+        assert set(released.acks) <= finished
+        assert acked == sorted(documents)[: len(acked)]
+        if released.start is not None:
+            start(released.start)
+
+    assert acked == sorted(documents)
+    assert len(order) == 0
+    assert all(offsets == sorted(offsets) for offsets in started.values())
+
+
+def test_nothing_is_acknowledged_past_a_record_under_way() -> None:
+    order = PartitionOrder()
+    order.admit(5, b"a")
+    order.admit(6, b"b")
+    order.admit(9, b"c")
+    assert order.finish(6).acks == ()
+    assert order.finish(9).acks == ()
+    assert order.finish(5).acks == (5, 6, 9)
+
+
+def test_a_second_record_of_a_document_waits_for_the_first() -> None:
+    order = PartitionOrder()
+    assert order.admit(1, b"a")
+    assert not order.admit(2, b"a")
+    assert order.finish(1).start == 2
+
+
+def test_an_offset_is_admitted_once() -> None:
+    order = PartitionOrder()
+    order.admit(3, b"a")
+    assert order.knows(3)
+    with pytest.raises(ValueError):
+        order.admit(3, b"a")
+
+
+def test_a_record_that_has_not_started_cannot_finish() -> None:
+    order = PartitionOrder()
+    order.admit(1, b"a")
+    order.admit(2, b"a")
+    with pytest.raises(KeyError):
+        order.finish(2)
