@@ -1,0 +1,310 @@
+"""The versioned index in Weaviate (design §5): the port's questions as queries, its rows as rows of its collections."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+
+from index.manifest import ChunkId
+from index.model import ChunkRow, DocumentRow, Head, IndexIdentity, Seq, Vector
+from index.port import Acknowledged, Hit, IndexRecord, LegFilter
+from index.record import check_same_record, check_vectors
+from index.weaviate import rows as codec
+from index.weaviate.administration import Administration
+from index.weaviate.client import Client, NoCollectionError, StoreAddress
+from index.weaviate.legs import batches, leg_conditions
+from index.weaviate.query import ROW_ID, Condition, Found, Operator, Query, Row
+from index.weaviate.schema import CHUNK, DOCUMENT, HEAD, META, Collections
+from schemas.errors import BrokenIndexError, ConfigError
+from schemas.identity import Document, Source, Tenant
+from schemas.records import Coordinates
+
+PAGE_ROWS = 500
+NEWEST = 32
+"""Rows of one document that `document_rows` promises."""
+_MAX_ROWS = 10_000
+"""The server's own limit on one answer."""
+_ROWS_AT_ONCE = 256
+_IDS_AT_ONCE = 1000
+_NEWEST_FIRST = ("from_seq", "epoch")
+_WORDS = ("text", "title")
+
+
+class WeaviateIndex:
+    """One incarnation in a Weaviate. Connects at its first call, in the running event loop.
+
+    `prefix` keeps several indexes on one server apart; it starts with a capital. Errors are the port's.
+    """
+
+    def __init__(
+        self,
+        address: StoreAddress,
+        identity: IndexIdentity,
+        *,
+        prefix: str = "Ms",
+        read_seconds: float = 5.0,
+        page_rows: int = PAGE_ROWS,
+    ) -> None:
+        self._identity = identity
+        self._names = Collections.of(identity, prefix)
+        self._client = Client(address, read_seconds=read_seconds)
+        self._administration = Administration(address)
+        self._page_rows = page_rows
+        self._dimension: int | None = None
+
+    @property
+    def identity(self) -> IndexIdentity:
+        """Which build this is."""
+        return self._identity
+
+    async def create(self, record: IndexRecord) -> None:
+        """Create collections and the index record; where they exist, nothing. Raises ConfigError on another record."""
+        existing = await self.record()
+        if existing is not None:
+            check_same_record(existing, record)
+            return
+        await self._administration.create_collections(self._names.shapes())
+        await self._put_meta("record", {"record": codec.record_to_text(record)})
+
+    async def record(self) -> IndexRecord | None:
+        """What the index was created with; None where there is none."""
+        try:
+            listed = await self._list(self._names.meta, tuple(META))
+        except NoCollectionError:
+            return None
+        texts = [str(row.properties["record"]) for row in listed if "record" in row.properties]
+        return codec.text_to_record(texts[0]) if texts else None
+
+    async def drop(self) -> None:
+        """Drop the incarnation's collections with all their rows: for retired incarnations."""
+        await self._administration.drop_collections([shape.name for shape in self._names.shapes()])
+
+    async def create_tenant(self, first: Head) -> None:
+        """Create the tenant's shards and first head; where both exist, nothing.
+
+        A shard without a head is completed only while it holds no document row; otherwise BrokenIndexError.
+        """
+        tenant = first.tenant
+        await self._administration.create_shards(self._names.of_tenants, _shard(tenant))
+        if await self._list(self._names.head, tuple(HEAD), tenant):
+            return
+        if await self._client.search(Query(self._names.document, 1, _shard(tenant))):
+            raise BrokenIndexError(f"tenant {tenant} has document rows but no head: restore the store from its backup")
+        await self.put_head(first)
+
+    async def tenants(self) -> frozenset[Tenant]:
+        """Every tenant with a shard."""
+        return frozenset(Tenant(name.removeprefix("t_")) for name in await self._client.tenants(self._names.head))
+
+    async def heads(self, tenant: Tenant) -> tuple[Head, ...]:
+        """All heads, listed past every inverted index: there, a row being replaced is missing for milliseconds."""
+        listed = await self._list(self._names.head, tuple(HEAD), tenant)
+        if not listed:
+            raise BrokenIndexError(f"tenant {tenant} has a shard but no head: run `millstream source apply`")
+        return tuple(codec.row_to_head(tenant, row) for row in listed)
+
+    async def put_head(self, head: Head) -> None:
+        """Write or replace the head of (tenant, epoch), at once and whole."""
+        row = codec.head_to_row(self._identity, head)
+        await self._client.write(self._names.head, _shard(head.tenant), [row])
+
+    async def insert_chunks(self, tenant: Tenant, rows: Sequence[ChunkRow]) -> None:
+        """Insert rows with vectors, some hundred a message; searchable in both legs when it returns."""
+        if rows:
+            check_vectors(rows, await self._known_dimension())
+            await self._insert(self._names.chunk, tenant, (codec.chunk_to_row(row) for row in rows))
+
+    async def insert_documents(self, tenant: Tenant, rows: Sequence[DocumentRow]) -> None:
+        """Insert document rows; readable when it returns."""
+        await self._insert(self._names.document, tenant, (codec.document_to_row(row) for row in rows))
+
+    async def document_rows(
+        self, tenant: Tenant, documents: Collection[Document], *, at_most: Seq
+    ) -> Mapping[Document, tuple[DocumentRow, ...]]:
+        """Rows with from_seq <= at_most of each document, newest first; at least the 32 newest of each.
+
+        One query for all; where the rows are more than one answer holds, for halves of them.
+        """
+        wanted = tuple(documents)
+        if not wanted:
+            return {}
+        rows: dict[Document, list[DocumentRow]] = {document: [] for document in wanted}
+        for row in await self._rows_of(tenant, tuple(rows), at_most):
+            rows[row.document].append(row)
+        return {document: _newest_first(of_one) for document, of_one in rows.items()}
+
+    async def _rows_of(self, tenant: Tenant, documents: tuple[Document, ...], at_most: Seq) -> list[DocumentRow]:
+        single = len(documents) == 1
+        limit = NEWEST if single else max(_ROWS_AT_ONCE, 2 * len(documents))
+        found = await self._documents(
+            tenant,
+            Condition("document", Operator.ANY_OF, tuple(document.key for document in documents)),
+            Condition("from_seq", Operator.AT_MOST, at_most),
+            limit=limit,
+            newest_by=_NEWEST_FIRST if single else (),
+        )
+        if single or len(found) < limit:
+            return found
+        middle = len(documents) // 2
+        first, second = await asyncio.gather(
+            self._rows_of(tenant, documents[:middle], at_most), self._rows_of(tenant, documents[middle:], at_most)
+        )
+        return first + second
+
+    async def document_history(
+        self, document: Document, *, limit: int, below: Seq | None = None
+    ) -> tuple[DocumentRow, ...]:
+        """Rows of one document with from_seq < below, newest first; rows of one seq are never parted."""
+        of_document = Condition("document", Operator.EQUAL, document.key)
+        conditions = [of_document]
+        if below is not None:
+            conditions.append(Condition("from_seq", Operator.BELOW, below))
+        found = await self._documents(document.tenant, *conditions, limit=limit, newest_by=_NEWEST_FIRST)
+        if len(found) == limit and found:
+            last = Condition("from_seq", Operator.EQUAL, found[-1].from_seq)
+            found += await self._documents(document.tenant, of_document, last)
+        return _newest_first(found)
+
+    async def rows_at(self, tenant: Tenant, seq: Seq) -> tuple[DocumentRow, ...]:
+        """Every document row with exactly this from_seq."""
+        return _newest_first(await self._documents(tenant, Condition("from_seq", Operator.EQUAL, seq)))
+
+    async def rows_of_mutation(self, document: Document, mutation: Coordinates) -> tuple[DocumentRow, ...]:
+        """Rows of one document that were made of this record."""
+        found = await self._documents(
+            document.tenant,
+            Condition("document", Operator.EQUAL, document.key),
+            Condition("mutation", Operator.EQUAL, str(mutation)),
+        )
+        return _newest_first(found)
+
+    async def source_rows(self, tenant: Tenant, source: Source) -> AsyncIterator[DocumentRow]:
+        """Every document row of a source, in no order: pages of the whole shard, because a filter cannot be paged."""
+        async for row in self._pages(self._names.document, tuple(DOCUMENT), tenant):
+            if row.properties.get("source") == source:
+                yield codec.row_to_document(row)
+
+    async def vector_leg(self, tenant: Tenant, vector: Vector, where: LegFilter, limit: int) -> tuple[Hit, ...]:
+        """Nearest rows by cosine, best first."""
+        return await self._leg(
+            Query(
+                self._names.chunk,
+                limit,
+                _shard(tenant),
+                leg_conditions(where),
+                near=codec.vector_bytes(vector),
+                properties=("document",),
+            )
+        )
+
+    async def lexical_leg(self, tenant: Tenant, question: str, where: LegFilter, limit: int) -> tuple[Hit, ...]:
+        """Best rows by BM25 over text and title, best first; the store refuses a question without text."""
+        return await self._leg(
+            Query(
+                self._names.chunk,
+                limit,
+                _shard(tenant),
+                leg_conditions(where),
+                words=(question if question.strip() else "-", _WORDS),
+                properties=("document",),
+            )
+        )
+
+    async def chunks(
+        self, tenant: Tenant, ids: Collection[ChunkId], *, vectors: bool = False
+    ) -> Mapping[ChunkId, ChunkRow]:
+        """Rows by id; an id that does not exist is missing from the answer. `vector` is None unless asked for."""
+        found: list[Found] = []
+        wanted = tuple(dict.fromkeys(ids))
+        for start in range(0, len(wanted), _IDS_AT_ONCE):
+            some = wanted[start : start + _IDS_AT_ONCE]
+            query = Query(
+                self._names.chunk,
+                len(some),
+                _shard(tenant),
+                (Condition(ROW_ID, Operator.ANY_OF, some),),
+                properties=tuple(CHUNK),
+                vectors=vectors,
+            )
+            found += await self._client.search(query)
+        return {ChunkId(row.id): codec.row_to_chunk(row) for row in found}
+
+    async def put_acknowledged(self, partition: int, offset: int) -> None:
+        """Record the next offset to apply of a partition of index.mutations."""
+        await self._put_meta(f"acknowledged {partition}", {"partition": partition, "offset": offset})
+
+    async def acknowledged(self) -> Acknowledged:
+        """What `put_acknowledged` recorded."""
+        listed = await self._list(self._names.meta, tuple(META))
+        pairs = ((row.properties.get("partition"), row.properties.get("offset")) for row in listed)
+        return Acknowledged(
+            {part: offset for part, offset in pairs if isinstance(part, int) and isinstance(offset, int)}
+        )
+
+    async def ready(self) -> bool:
+        """Whether the store answers."""
+        return await self._client.ready()
+
+    async def close(self) -> None:
+        """Let running writes end and release the connection; every call after raises TransientError."""
+        await self._client.close()
+
+    async def _leg(self, query: Query) -> tuple[Hit, ...]:
+        found = await self._client.search(query)
+        return tuple(
+            Hit(ChunkId(row.id), codec.document_of_key(str(row.properties["document"])), row.score) for row in found
+        )
+
+    async def _documents(
+        self, tenant: Tenant, *conditions: Condition, limit: int = _MAX_ROWS, newest_by: tuple[str, ...] = ()
+    ) -> list[DocumentRow]:
+        query = Query(
+            self._names.document,
+            limit,
+            _shard(tenant),
+            conditions,
+            newest_by=newest_by,
+            properties=tuple(DOCUMENT),
+        )
+        return [codec.row_to_document(row) for row in await self._client.search(query)]
+
+    async def _list(self, collection: str, properties: tuple[str, ...], tenant: Tenant | None = None) -> list[Found]:
+        return [row async for row in self._pages(collection, properties, tenant)]
+
+    async def _pages(self, collection: str, properties: tuple[str, ...], tenant: Tenant | None) -> AsyncIterator[Found]:
+        after: str | None = None
+        shard = None if tenant is None else _shard(tenant)
+        while True:
+            page = await self._client.search(
+                Query(collection, self._page_rows, shard, after=after, properties=properties)
+            )
+            for row in page:
+                yield row
+            if len(page) < self._page_rows:
+                return
+            after = page[-1].id
+
+    async def _insert(self, collection: str, tenant: Tenant, rows: Iterable[Row]) -> None:
+        for batch in batches(rows):
+            await self._client.write(collection, _shard(tenant), batch)
+
+    async def _put_meta(self, what: str, properties: Mapping[str, str | int]) -> None:
+        row_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._identity} {what}"))
+        await self._client.write(self._names.meta, None, [Row(row_id, properties)])
+
+    async def _known_dimension(self) -> int:
+        if self._dimension is None:
+            record = await self.record()
+            if record is None:
+                raise ConfigError(f"the index {self._identity} does not exist yet: run `millstream up`")
+            self._dimension = record.dimension
+        return self._dimension
+
+
+def _shard(tenant: Tenant) -> str:
+    """Names of a store's tenants have at least four characters, ours may have two."""
+    return f"t_{tenant}"
+
+
+def _newest_first(rows: Iterable[DocumentRow]) -> tuple[DocumentRow, ...]:
+    distinct = {row.id: row for row in rows}
+    return tuple(sorted(distinct.values(), key=lambda row: (row.from_seq, row.epoch), reverse=True))
