@@ -1,0 +1,1 @@
+"""Documents as bytes to `ParsedDocument`: formats and encodings, unstructured's partitioners, the process pool."""

@@ -1,0 +1,157 @@
+"""HTML made ready for the partitioner: title and language read, boilerplate taken out, and what unstructured would drop
+(figures, details, forms around a page, deep nesting) given tags it keeps. The one module that knows lxml.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lxml import etree  # type: ignore[import-untyped]
+
+from schemas.errors import UnreadableError
+from streams.core.blocks import BlockKind, Piece
+
+_REMOVED = ("nav", "script", "style", "template", "noscript", "iframe", "object", "svg", "input", "select", "button",
+            "textarea", "label", "dialog", "menu")  # fmt: skip
+_ROLES = frozenset({"navigation", "banner", "contentinfo", "search", "complementary", "menu", "menubar", "tablist"})
+# Names that documentation generators give to what is not the document: DocBook, Sphinx, MkDocs, Doxygen, Jekyll.
+_CLASSES = frozenset({"navheader", "navfooter", "sphinxsidebar", "related", "headerlink", "breadcrumb", "breadcrumbs",
+                      "toc", "sidebar", "skip-link", "md-sidebar", "site-footer", "site-header"})  # fmt: skip
+_NOTES = frozenset({"note", "tip", "warning", "caution", "important", "admonition", "callout", "hint"})
+_RENAMED = {"figure": "div", "figcaption": "p", "details": "div", "summary": "p", "form": "div", "fieldset": "div",
+            "legend": "p"}  # fmt: skip
+_TABLE_PARTS = ("table", "thead", "tbody", "tfoot", "tr", "td", "caption")
+_INSIDE_LAYOUT = "descendant::*[self::table or self::pre or self::ul or self::ol or self::h1 or self::h2 or self::h3]"
+# Deeper elements keep their text but lose their tags: unstructured recurses, and lxml cuts off silently at 255.
+_DEEPEST = 100
+_REFUSED_DEPTH = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A cleaned page."""
+
+    html: str
+    title: str | None
+    language: str | None
+
+
+def clean(html: str) -> Page:
+    """Read title and language, take out boilerplate. Raises UnreadableError, reason too_deep."""
+    root = etree.fromstring(html.encode(), etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True,
+                                                            huge_tree=True))  # fmt: skip
+    if root is None:
+        return Page("", None, None)
+    title = _title(root)
+    language = (root.get("lang") or "").partition("-")[0].lower() or None
+    for element in list(root.iter(etree.Element)):
+        if _is_boilerplate(element):
+            _remove(element)
+    for element in list(root.iter("table")):
+        if element.get("role") == "presentation" or _is_layout(element):
+            _unwrap_table(element)
+    for element in root.iter("ol"):
+        _number(element)
+    for element in root.iter(*_RENAMED):
+        element.tag = _RENAMED[element.tag]
+    _flatten(root)
+    return Page(etree.tostring(root, encoding="unicode", method="html"), title, language)
+
+
+def table_pieces(html: str, page: int | None) -> Iterator[Piece]:
+    """A table of the partitioner as one line a row; its caption, and tables of one column, as paragraphs."""
+    table = etree.fromstring(html, etree.HTMLParser(huge_tree=True))
+    for caption in table.iter("caption"):
+        yield Piece(BlockKind.PARAGRAPH, _line(caption), page=page)
+    rows = [(row, [_line(cell) for cell in row]) for row in table.iter("tr")]
+    rows = [(row, cells) for row, cells in rows if any(cells)]
+    if all(len([cell for cell in cells if cell]) <= 1 for _, cells in rows):
+        yield from (Piece(BlockKind.PARAGRAPH, " ".join(cells).strip(), page=page) for _, cells in rows)
+        return
+    header = 0
+    while header < len(rows) - 1 and all(cell.tag == "th" for cell in rows[header][0]):
+        header += 1
+    text = "\n".join(" | ".join(cells) for _, cells in rows)
+    yield Piece(BlockKind.TABLE, text, page=page, header_lines=header)
+
+
+def _line(element: etree._Element) -> str:
+    return " ".join("".join(element.itertext()).split())
+
+
+def _title(root: etree._Element) -> str | None:
+    for path in ("head/title", ".//h1"):
+        found = root.find(path)
+        if found is not None and (text := _line(found).rstrip("¶ ")):
+            return text
+    return None
+
+
+def _is_boilerplate(element: etree._Element) -> bool:
+    """Whether an element is no part of the document. Inside main or article, header and footer are."""
+    tag = element.tag
+    if tag in _REMOVED or element.get("role") in _ROLES or "hidden" in element.attrib:
+        return True
+    classes = set((element.get("class") or "").lower().split())
+    if tag == "aside":
+        return element.get("role") != "note" and not classes & _NOTES
+    if tag in ("header", "footer"):
+        return not any(above.tag in ("main", "article", "section") for above in element.iterancestors())
+    return bool(classes & _CLASSES) and tag not in ("body", "main", "article")
+
+
+def _remove(element: etree._Element) -> None:
+    """Take an element out, but not the text behind it, nor a main or only heading inside a page's header."""
+    parent = element.getparent()
+    if parent is None:
+        return
+    if element.tag in ("header", "form") and (heading := element.find(".//h1")) is not None:
+        heading.tail = None
+        element.addprevious(heading)
+    before = element.getprevious()
+    tail = " " + element.tail if element.tail else " "
+    if before is None:
+        parent.text = (parent.text or "") + tail
+    else:
+        before.tail = (before.tail or "") + tail
+    element.tail = None
+    parent.remove(element)
+
+
+def _is_layout(table: etree._Element) -> bool:
+    return table.find(".//th") is None and bool(table.xpath(_INSIDE_LAYOUT))
+
+
+def _unwrap_table(table: etree._Element) -> None:
+    for part in table.iter(*_TABLE_PARTS):
+        owner = next(part.iterancestors("table"), part) if part.tag != "table" else part
+        if owner is table:
+            part.tag = "div"
+
+
+def _number(ordered: etree._Element) -> None:
+    """Write the numbers of an ordered list into its text: "step 3" is asked for by its number."""
+    start = ordered.get("start") or "1"
+    number = int(start) if start.isdecimal() and len(start) < 7 else 1
+    for item in ordered.iterchildren("li"):
+        holder = item
+        while not (holder.text or "").strip() and len(holder) and holder[0].tag in ("p", "div"):
+            holder = holder[0]
+        holder.text = f"{number}. {(holder.text or '').lstrip()}"
+        number += 1
+
+
+def _flatten(root: etree._Element) -> None:
+    deep: list[etree._Element] = []
+    level, depth = [root], 0
+    while level:
+        depth += 1
+        if depth == _DEEPEST:
+            deep = level
+        if depth > _REFUSED_DEPTH:
+            raise UnreadableError(f"the page nests over {_REFUSED_DEPTH} elements", reason="too_deep")
+        level = [child for element in level for child in element]
+    for element in deep:
+        text, tail = " ".join(element.itertext()), element.tail
+        for child in list(element):
+            element.remove(child)
+        element.text, element.tail = text, tail

@@ -1,0 +1,231 @@
+"""Parsing in processes of its own, so that a document that hangs, crashes or swells takes nothing with it.
+
+Each worker has one document at a time: what it dies of is known, and no neighbour is a suspect. A worker that fails is
+killed and replaced; one that merely died is given its document once more, alone, before the document is blamed.
+"""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Coroutine
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from schemas.errors import TransientError, UnreadableError
+from streams.core.blocks import ParsedDocument
+from streams.parse import wire
+
+_START_SECONDS = 120.0
+_LONGEST_ANSWER = 256 * 1024 * 1024
+# A worker knows no setting and no secret; threads of numeric libraries would only cost memory.
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+class _DiedError(Exception):
+    """The worker's pipe ended."""
+
+
+class _Worker:
+    """One parser process."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self.documents = 0
+        self.renewing = False
+        """A successor is on its way; until it is ready this one goes on."""
+        self.retired = False
+
+    @classmethod
+    async def start(cls, memory_mb: int) -> Self:
+        """Start a process and wait until it has imported everything. Raises TransientError."""
+        arguments = ("-m", "streams.parse.worker", str(os.getpid()), str(memory_mb))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *arguments, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=_ENVIRONMENT
+        )
+        worker = cls(process)
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                ready = await worker._receive()
+        except (_DiedError, TimeoutError):
+            ready = b""
+        except asyncio.CancelledError:
+            await worker.kill()
+            raise
+        if ready != wire.READY:
+            await worker.kill()
+            raise TransientError("a parser process did not start: see `python -m streams.parse.worker 0 1024`")
+        return worker
+
+    async def ask(self, message: bytes) -> bytes:
+        """Send one request and wait for its answer. Raises _DiedError."""
+        assert self._process.stdin is not None
+        self.documents += 1
+        try:
+            self._process.stdin.write(wire.framed(message))
+            await self._process.stdin.drain()
+        except (BrokenPipeError, ConnectionResetError):
+            raise _DiedError from None
+        return await self._receive()
+
+    async def _receive(self) -> bytes:
+        assert self._process.stdout is not None
+        try:
+            (length,) = wire.LENGTH.unpack(await self._process.stdout.readexactly(wire.LENGTH.size))
+            if length > _LONGEST_ANSWER:
+                raise _DiedError
+            return await self._process.stdout.readexactly(length)
+        except (asyncio.IncompleteReadError, ConnectionResetError):
+            raise _DiedError from None
+
+    async def kill(self) -> None:
+        """End the process now and reap it."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
+
+class ParserPool:
+    """`workers` parser processes with limits of time (`seconds`) and memory (`memory_mb` above their start) a document.
+
+    A worker is renewed after `documents_per_worker` documents. Start it and close it, or use it as a context manager.
+    """
+
+    def __init__(
+        self,
+        workers: int = 1,
+        *,
+        seconds: float = 30.0,
+        memory_mb: int = 1024,
+        documents_per_worker: int = 5000,
+    ) -> None:
+        self._size = workers
+        self._seconds = seconds
+        self._memory_mb = memory_mb
+        self._documents_per_worker = documents_per_worker
+        self._idle: asyncio.Queue[_Worker | TransientError] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._workers: set[_Worker] = set()
+        self._closed = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Start all workers and wait for them (some seconds: unstructured is large). Raises TransientError."""
+        for failure in await asyncio.gather(*(self._add() for _ in range(self._size)), return_exceptions=True):
+            if isinstance(failure, BaseException):
+                await self.close()
+                raise failure
+
+    async def close(self) -> None:
+        """End all workers; documents under way fail with TransientError."""
+        self._closed.set()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(self._end(worker) for worker in tuple(self._workers)))
+        self._idle.put_nowait(TransientError("the parser pool is closed"))
+
+    async def parse(self, body: bytes, content_type: str | None, name: str) -> ParsedDocument:
+        """Parse one document in a worker; waits for a free one.
+
+        Raises UnreadableError (the reasons of `read_document`, parser_timeout, parser_crashed, parser_memory) or, when
+        no worker can be started or the pool is closed, TransientError.
+        """
+        message = wire.encode_request(wire.Request(body, content_type, name))
+        try:
+            return await self._parse_once(message)
+        except _DiedError:
+            pass
+        try:
+            return await self._parse_once(message)
+        except _DiedError:
+            raise UnreadableError("the parser crashed twice on this document", reason="parser_crashed") from None
+
+    async def _parse_once(self, message: bytes) -> ParsedDocument:
+        worker = await self._free_worker()
+        keep = False
+        try:
+            async with asyncio.timeout(self._seconds):
+                answer = await worker.ask(message)
+            document = wire.decode_answer(answer)
+            keep = True
+            return document
+        except TimeoutError:
+            raise UnreadableError(
+                f"the document took over {self._seconds:g} s to parse", reason="parser_timeout"
+            ) from None
+        except UnreadableError as error:
+            # After a failed allocation a process is not to be trusted with another document.
+            keep = error.reason != "parser_memory"
+            raise
+        except _DiedError:
+            if self._closed.is_set():
+                raise TransientError("the parser pool is closed") from None
+            raise
+        finally:
+            self._give_back(worker, keep)
+
+    async def _free_worker(self) -> _Worker:
+        while True:
+            if self._closed.is_set():
+                raise TransientError("the parser pool is closed")
+            found = await self._idle.get()
+            if self._closed.is_set():
+                # The one wake-up that `close` sends goes from waiter to waiter.
+                self._idle.put_nowait(found)
+            elif isinstance(found, TransientError):
+                self._spawn(self._replace(None))
+                raise found
+            elif found.retired:
+                await self._end(found)
+            else:
+                return found
+
+    def _give_back(self, worker: _Worker, keep: bool) -> None:
+        if self._closed.is_set():
+            return
+        if not keep:
+            self._spawn(self._replace(worker))
+            return
+        if worker.documents >= self._documents_per_worker and not worker.renewing:
+            worker.renewing = True
+            self._spawn(self._renew(worker))
+        self._idle.put_nowait(worker)
+
+    async def _add(self) -> None:
+        worker = await _Worker.start(self._memory_mb)
+        self._workers.add(worker)
+        self._idle.put_nowait(worker)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _renew(self, worker: _Worker) -> None:
+        try:
+            await self._add()
+            worker.retired = True
+        except TransientError:
+            worker.renewing = False
+
+    async def _replace(self, worker: _Worker | None) -> None:
+        if worker is not None:
+            await self._end(worker)
+        try:
+            await self._add()
+        except TransientError as error:
+            self._idle.put_nowait(error)
+
+    async def _end(self, worker: _Worker) -> None:
+        await worker.kill()
+        self._workers.discard(worker)
