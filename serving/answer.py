@@ -1,0 +1,201 @@
+"""The flow of a question, top to bottom, each step with its time in the response:
+
+authenticate -> guard input -> route -> wait for changes -> limit -> embed -> retrieve -> fuse -> fetch -> rerank ->
+threshold -> context -> generate -> guard output -> respond. /v1/search leaves behind the threshold.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from index.model import IndexIdentity, Vector
+from index.reader import FuturePositionError, HistoryUnavailableError, Question, Reader, Retrieved
+from runtime.clock import Clock
+from runtime.metrics import QUERY_REFUSALS, QUERY_WIDENINGS, Metrics
+from schemas.errors import UnknownTenantError
+from serving.auth import Authenticator, require
+from serving.caller import HISTORY, QUERY, Caller
+from serving.core.compose import write
+from serving.core.context import choose
+from serving.core.extract import extract
+from serving.core.fuse import fuse
+from serving.core.guards import input_refusal, supported
+from serving.core.refusal import Reason, refusal
+from serving.core.rerank import rerank
+from serving.core.route import route
+from serving.core.threshold import Thresholds
+from serving.evidence import Evidence, gather
+from serving.incoming import Ask, OpenToken, read_query, read_search, stale_position
+from serving.limit import Gate
+from serving.models import QueryResponse, SearchResponse
+from serving.problems import Problem, ProblemError, unavailable
+from serving.questions import Questions
+from serving.respond import answered, refused_query, refused_search, searched
+from serving.steps import Steps
+from serving.turn import Gathered, Incoming, Refused, Turn
+
+LEG_SIZE = 32
+FETCHED = 16
+"""Fused candidates whose text is fetched; as many as top_k, if that is more."""
+
+ReadBody = Callable[[bytes, Caller, IndexIdentity, OpenToken], Ask]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the flow is built of."""
+
+    reader: Reader
+    identity: IndexIdentity
+    questions: Questions
+    authenticator: Authenticator
+    open_token: OpenToken
+    gate: Gate
+    clock: Clock
+    metrics: Metrics
+    thresholds: Thresholds
+
+
+class Answering:
+    """Answers questions from one incarnation; safe for concurrent calls."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def answer(self, incoming: Incoming) -> QueryResponse:
+        """One answer or refusal. Raises ProblemError, TransientError, BrokenIndexError."""
+        turn = self._enter(incoming, read_query)
+        gathered = self._guard_input(turn) or await self._gather(turn)
+        if isinstance(gathered, Refused):
+            return refused_query(turn, self._count(turn, gathered))
+        context = self._choose_context(turn, gathered)
+        with turn.steps.step("generate"):
+            picks = extract(turn.ask.question, [evidence.passage for evidence in context])
+        with turn.steps.step("guard_output"):
+            picks = supported(picks, [evidence.passage.text for evidence in context])
+        if not picks:
+            refused = Refused(refusal(Reason.NO_SOURCE), gathered)
+            return refused_query(turn, self._count(turn, refused))
+        return answered(turn, gathered, context, write(picks))
+
+    async def search(self, incoming: Incoming) -> SearchResponse:
+        """Passages or a refusal. Raises ProblemError, TransientError, BrokenIndexError."""
+        turn = self._enter(incoming, read_search)
+        gathered = await self._gather(turn)
+        if isinstance(gathered, Refused):
+            return refused_search(turn, self._count(turn, gathered))
+        return searched(turn, gathered)
+
+    def _enter(self, incoming: Incoming, read: ReadBody) -> Turn:
+        """Authenticate, read the body, route."""
+        parts = self._parts
+        steps = Steps(parts.clock, parts.metrics)
+        with steps.step("authenticate"):
+            caller = parts.authenticator.caller(incoming.headers)
+            incoming.noted.tenant, incoming.noted.subject_hash = caller.tenant, caller.subject_hash
+            require(caller, QUERY)
+        with steps.step("guard_input"):
+            ask = read(incoming.body, caller, parts.identity, parts.open_token)
+        with steps.step("route"):
+            way = route(ask.question)
+        incoming.noted.route = way.value
+        return Turn(caller, ask, way, steps, incoming, parts.identity, parts.thresholds)
+
+    def _guard_input(self, turn: Turn) -> Refused | None:
+        with turn.steps.step("guard_input"):
+            refused = input_refusal(turn.ask.question)
+        return None if refused is None else Refused(refused)
+
+    async def _gather(self, turn: Turn) -> Gathered | Refused:
+        """From the position to the threshold; every refusal that the index or its history is the reason for."""
+        stale = stale_position(turn.ask)
+        if stale is not None:
+            return Refused(stale)
+        try:
+            if not await self._changes_are_answerable(turn):
+                return Refused(refusal(Reason.NOT_YET_INDEXED))
+            return await self._gather_in_place(turn)
+        except UnknownTenantError:
+            return Refused(refusal(Reason.NO_SOURCE))
+        except HistoryUnavailableError as error:
+            return Refused(refusal(Reason.HISTORY_UNAVAILABLE, f"{str(error).capitalize()}."))
+        except FuturePositionError as error:
+            detail = f"as_of is in the future: the newest position is {error.newest}."
+            raise ProblemError(Problem(400, error.reason, detail, "as_of", {"newest": error.newest})) from None
+
+    async def _changes_are_answerable(self, turn: Turn) -> bool:
+        """Wait for the changes that at_least names, without a place to run."""
+        if not turn.ask.at_least:
+            return True
+        until = self._parts.clock.monotonic() + turn.ask.wait_seconds
+        with turn.steps.step("wait_for_changes"), self._parts.gate.waiting():
+            for change in turn.ask.at_least:
+                if not await self._parts.reader.wait_for(change.document, change.register, change.version, until=until):
+                    return False
+        return True
+
+    async def _gather_in_place(self, turn: Turn) -> Gathered | Refused:
+        gate = self._parts.gate
+        async with gate.place(turn.steps):
+            try:
+                async with asyncio.timeout(gate.limits.request_seconds):
+                    vector = await self._embed(turn)
+                    found = await self._retrieve(turn, vector)
+                    evidence = await self._fetch(turn, vector, found)
+            except TimeoutError:
+                raise unavailable() from None
+        return self._judge(turn, found, evidence)
+
+    async def _embed(self, turn: Turn) -> Vector:
+        with turn.steps.step("embed"):
+            return await self._parts.questions.vector(turn.ask.question)
+
+    async def _retrieve(self, turn: Turn, vector: Vector) -> Retrieved:
+        """Both legs at a position, permissions and filters inside the query."""
+        question = Question(
+            tenant=turn.caller.tenant,
+            text=turn.ask.question,
+            vector=vector,
+            principals=turn.caller.principals,
+            filters=turn.ask.filters,
+            as_of=turn.ask.as_of,
+            history=HISTORY in turn.caller.scopes,
+            leg_size=max(LEG_SIZE, turn.ask.top_k),
+        )
+        with turn.steps.step("retrieve"):
+            found = await self._parts.reader.retrieve(question)
+        noted = turn.incoming.noted
+        noted.seq, noted.hits = found.at, len({*found.vector, *found.lexical})
+        if found.widened:
+            self._parts.metrics.count(QUERY_WIDENINGS, found.widened, leg="any")
+        return found
+
+    async def _fetch(self, turn: Turn, vector: Vector, found: Retrieved) -> tuple[Evidence, ...]:
+        """Fuse the legs and fetch the text of the best, best first."""
+        with turn.steps.step("fuse"):
+            ranked = fuse([hit.chunk_id for hit in found.vector], [hit.chunk_id for hit in found.lexical])
+            ranked = ranked[: max(FETCHED, turn.ask.top_k)]
+        with turn.steps.step("fetch"):
+            by_words_alone = {*ranked} - {hit.chunk_id for hit in found.vector}
+            chunks = await self._parts.reader.texts(turn.caller.tenant, ranked, vectors=bool(by_words_alone))
+        with turn.steps.step("rerank"):
+            evidence = gather(turn.ask.question, vector, ranked, found, chunks)
+            order = rerank([one.passage for one in evidence])
+        return tuple(evidence[place] for place in order)
+
+    def _judge(self, turn: Turn, found: Retrieved, evidence: tuple[Evidence, ...]) -> Gathered:
+        with turn.steps.step("threshold"):
+            sources = tuple(one for one in evidence if turn.thresholds.accepts(one.passage.cosine, one.passage.support))
+        return Gathered(found, evidence, sources)
+
+    def _choose_context(self, turn: Turn, gathered: Gathered) -> tuple[Evidence, ...]:
+        with turn.steps.step("context"):
+            chosen = choose(turn.ask.question, [one.passage for one in gathered.sources], turn.ask.top_k)
+            by_id = {one.passage.chunk_id: one for one in gathered.sources}
+        return tuple(by_id[passage.chunk_id] for passage in chosen)
+
+    def _count(self, turn: Turn, refused: Refused) -> Refused:
+        reason = refused.refusal.reason.value
+        turn.incoming.noted.refusal = reason
+        self._parts.metrics.count(QUERY_REFUSALS, reason=reason)
+        return refused

@@ -1,0 +1,188 @@
+"""Authentication: bearer tokens (JWT, RFC 7519) and API keys. The one module that imports jwt.
+
+The algorithm follows from the key, never from the token: a shared secret verifies HS256 alone, a public key the one
+algorithm of its kind. There is no anonymous mode.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeGuard
+
+import jwt
+from jwt import PyJWK, PyJWKSet
+
+from runtime.clock import Clock
+from runtime.settings import Settings
+from schemas.errors import ConfigError, InvalidNameError
+from serving.api_keys import ApiKeys, load_api_keys
+from serving.caller import QUERY, Caller, caller
+from serving.problems import forbidden, unauthenticated
+
+ALGORITHMS = frozenset({"RS256", "ES256", "EdDSA"})
+"""What a public key of the JWKS may verify, one per kind of key."""
+SHARED_ALGORITHM = "HS256"
+LEEWAY_SECONDS = 5
+SHORTEST_SECRET = 32
+
+_REQUIRED = ["exp", "iss", "aud", "sub", "tenant"]
+_WHAT = {
+    jwt.ExpiredSignatureError: "The token has expired: get a new one.",
+    jwt.InvalidAudienceError: "The token is for another audience.",
+    jwt.InvalidIssuerError: "The token is of another issuer.",
+    jwt.ImmatureSignatureError: "The token is not valid yet.",
+    jwt.InvalidSignatureError: "The token's signature does not hold.",
+    jwt.InvalidAlgorithmError: "The token is signed with an algorithm that its key does not have.",
+    jwt.MissingRequiredClaimError: "The token lacks a claim: exp, iss, aud, sub and tenant are required.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What verifies a signature, and the only algorithm it does so with."""
+
+    id: str | None
+    algorithm: str
+    verifier: PyJWK | str
+
+
+class Authenticator:
+    """Turns the headers of a request into a caller."""
+
+    def __init__(self, keys: Sequence[_Key], issuer: str, audience: str, api_keys: ApiKeys, clock: Clock) -> None:
+        self._keys = tuple(keys)
+        self._issuer = issuer
+        self._audience = audience
+        self._api_keys = api_keys
+        self._clock = clock
+
+    def caller(self, headers: Mapping[str, str]) -> Caller:
+        """Who asks. Raises ProblemError (401)."""
+        scheme, _, credential = headers.get("Authorization", "").strip().partition(" ")
+        key = headers.get("X-Api-Key") or (credential.strip() if scheme.lower() == "apikey" else "")
+        if key:
+            found = self._api_keys.caller(key, self._clock.now())
+            if found is None:
+                raise unauthenticated("The API key is unknown or has expired.", challenge="ApiKey")
+            return found
+        if scheme.lower() != "bearer" or not credential.strip():
+            raise unauthenticated("Send `Authorization: Bearer <token>` or `X-Api-Key: <key>`.", challenge="Bearer")
+        return self._bearer(credential.strip())
+
+    def _bearer(self, token: str) -> Caller:
+        try:
+            key = self._key_of(token)
+            claims = jwt.decode(
+                token,
+                key.verifier,
+                algorithms=[key.algorithm],
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=LEEWAY_SECONDS,
+                options={"require": _REQUIRED},
+            )
+        except jwt.PyJWTError as error:
+            raise unauthenticated(_what(error)) from None
+        return _caller_of(claims)
+
+    def _key_of(self, token: str) -> _Key:
+        """The key the token names, or the only one there is. Raises jwt.InvalidTokenError."""
+        key_id = jwt.get_unverified_header(token).get("kid")
+        if len(self._keys) == 1 and (key_id is None or self._keys[0].id in {None, key_id}):
+            return self._keys[0]
+        for key in self._keys:
+            if key_id is not None and key.id == key_id:
+                return key
+        raise jwt.InvalidSignatureError("no such key")
+
+
+def require(caller: Caller, scope: str) -> None:
+    """Raises ProblemError (403) for a caller without the scope."""
+    if scope not in caller.scopes:
+        raise forbidden(f"This needs the scope {scope!r}.")
+
+
+def _what(error: jwt.PyJWTError) -> str:
+    for kind, detail in _WHAT.items():
+        if isinstance(error, kind):
+            return detail
+    return "The token is not a valid JWT."
+
+
+def _caller_of(claims: Mapping[str, object]) -> Caller:
+    tenant, subject = claims.get("tenant"), claims.get("sub")
+    groups, scopes = claims.get("groups", []), claims.get("scopes", [])
+    if isinstance(scopes, str):
+        scopes = scopes.split()
+    if not isinstance(tenant, str) or not isinstance(subject, str):
+        raise unauthenticated("The claims tenant and sub are strings.")
+    if not _is_strings(groups) or not _is_strings(scopes):
+        raise unauthenticated("The claims groups and scopes are lists of strings.")
+    try:
+        return caller(tenant, subject, groups, scopes, "jwt")
+    except InvalidNameError as error:
+        raise unauthenticated(f"A claim of the token is not allowed: {error}.") from None
+
+
+def _is_strings(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def build_authenticator(settings: Settings, clock: Clock) -> Authenticator:
+    """Read keys and secrets once. Raises ConfigError: no credentials at all, a weak secret, a JWKS not public."""
+    api_keys = load_api_keys(settings.api_keys_file) if settings.api_keys_file is not None else ApiKeys(())
+    keys = _public_keys(settings) if settings.jwt_jwks_file is not None else _shared_key(settings)
+    if not keys and settings.api_keys_file is None:
+        raise ConfigError("set MILLSTREAM_JWT_SECRET, MILLSTREAM_JWT_JWKS_FILE or MILLSTREAM_API_KEYS_FILE")
+    return Authenticator(keys, settings.jwt_issuer, settings.jwt_audience, api_keys, clock)
+
+
+def _shared_key(settings: Settings) -> tuple[_Key, ...]:
+    secret = settings.jwt_secret.get_secret_value()
+    if secret and len(secret.encode()) < SHORTEST_SECRET:
+        raise ConfigError(f"MILLSTREAM_JWT_SECRET: at least {SHORTEST_SECRET} bytes")
+    return (_Key(None, SHARED_ALGORITHM, secret),) if secret else ()
+
+
+def _public_keys(settings: Settings) -> tuple[_Key, ...]:
+    path = settings.jwt_jwks_file
+    assert path is not None
+    try:
+        keys = PyJWKSet.from_json(path.read_text(encoding="utf-8")).keys
+    except (OSError, ValueError, jwt.PyJWTError) as error:
+        raise ConfigError(f"MILLSTREAM_JWT_JWKS_FILE: {path} is no JWKS ({type(error).__name__})") from None
+    for key in keys:
+        if key.algorithm_name not in ALGORITHMS:
+            raise ConfigError(f"MILLSTREAM_JWT_JWKS_FILE: only {', '.join(sorted(ALGORITHMS))} keys are accepted")
+        if hasattr(key.key, "private_bytes"):
+            raise ConfigError("MILLSTREAM_JWT_JWKS_FILE: holds a private key; the API needs the public ones alone")
+    if len(keys) > 1 and len({key.key_id for key in keys} - {None}) != len(keys):
+        raise ConfigError("MILLSTREAM_JWT_JWKS_FILE: several keys need a `kid` each")
+    return tuple(_Key(key.key_id, key.algorithm_name, key) for key in keys)
+
+
+def issue_token(
+    settings: Settings,
+    tenant: str,
+    sub: str,
+    groups: Sequence[str],
+    scopes: Sequence[str] = (QUERY,),
+    ttl: int = 3600,
+) -> str:
+    """A bearer token under the shared secret, valid for `ttl` seconds. Raises ConfigError, InvalidNameError."""
+    secret = settings.jwt_secret.get_secret_value()
+    if not secret:
+        raise ConfigError("tokens are issued under MILLSTREAM_JWT_SECRET: run `millstream up`, or set it")
+    checked = caller(tenant, sub, groups, scopes, "jwt")
+    now = int(time.time())
+    claims = {
+        "iss": settings.jwt_issuer,
+        "aud": settings.jwt_audience,
+        "iat": now,
+        "exp": now + ttl,
+        "tenant": checked.tenant,
+        "sub": sub,
+        "groups": list(groups),
+        "scopes": sorted(checked.scopes),
+    }
+    return jwt.encode(claims, secret, algorithm=SHARED_ALGORITHM)

@@ -1,0 +1,91 @@
+"""Which of several editions of one text is meant: the newest, unless the question names another or asks for several.
+
+Two passages of different documents are editions of each other when their headings, numbers aside, are about the same,
+or their texts are. Pure.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from serving.core.passages import Passage
+from serving.core.words import terms, words
+
+_COMPARING = re.compile(
+    r"\b(?:previous(?:ly)?|former(?:ly)?|used to|earlier|older?|in the past|history|historical(?:ly)?"
+    r"|chang(?:e|ed|es|ing)|differ(?:s|ed|ence|ences|ent)?|compar(?:e|ed|es|ison)|versus|vs|since when|both"
+    r"|every (?:edition|revision|version)|increas\w*|decreas\w*|rais(?:e|ed)|used before|until (?:now|then)|so far)\b",
+    re.IGNORECASE,
+)
+_SAME_HEADING = 0.6
+_SAME_TEXT = 0.5
+_SAME_DAY = timedelta(days=1)
+
+
+def asks_to_compare(question: str) -> bool:
+    """Whether the question is about change over time, so that old and new both belong into the answer."""
+    return _COMPARING.search(question) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Edition:
+    passage: Passage
+    heading: frozenset[str]
+    text: frozenset[str]
+    numbers: frozenset[str]
+    """Numbers of title and headings: years, revisions."""
+
+
+def in_force(question: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
+    """The passages in their order, without those of an edition that another passage's edition replaces."""
+    if asks_to_compare(question):
+        return tuple(passages)
+    editions = [_edition(passage) for passage in passages]
+    asked = _numbers(question)
+    replaced = {
+        older.passage.document
+        for older in editions
+        for newer in editions
+        if older.passage.document != newer.passage.document
+        and _same_subject(older, newer)
+        and _replaces(newer, older, asked)
+    }
+    return tuple(passage for passage in passages if passage.document not in replaced)
+
+
+def _edition(passage: Passage) -> _Edition:
+    heading = terms(passage.heading)
+    numbers = _numbers(passage.heading)
+    return _Edition(passage, heading - numbers, terms(passage.text), numbers)
+
+
+def _numbers(text: str) -> frozenset[str]:
+    return frozenset(word for word in words(text) if word[0].isdigit())
+
+
+def _same_subject(one: _Edition, other: _Edition) -> bool:
+    title_one, title_other = (terms(edition.passage.title) - edition.numbers for edition in (one, other))
+    if _overlap(title_one, title_other) >= _SAME_HEADING and _overlap(one.heading, other.heading) >= _SAME_HEADING:
+        return True
+    return _overlap(one.text, other.text) >= _SAME_TEXT
+
+
+def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
+    return len(one & other) / len(one | other) if one | other else 0.0
+
+
+def _replaces(newer: _Edition, older: _Edition, asked: frozenset[str]) -> bool:
+    """A number asked for that only one edition's heading has decides; then the event's time; then the heading."""
+    named_newer, named_older = asked & newer.numbers - older.numbers, asked & older.numbers - newer.numbers
+    if named_newer or named_older:
+        return bool(named_newer) and not named_older
+    times = newer.passage.event_time, older.passage.event_time
+    if times[0] is not None and times[1] is not None and abs(times[0] - times[1]) >= _SAME_DAY:
+        return times[0] > times[1]
+    return _greatest(newer.numbers) > _greatest(older.numbers)
+
+
+def _greatest(numbers: frozenset[str]) -> float:
+    plain = [float(number) for number in numbers if number.isdigit()]
+    return max(plain, default=0.0)

@@ -1,0 +1,29 @@
+"""A passage: one retrieved chunk with everything the deciders of serving look at. No I/O, nothing of the store."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.identity import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One chunk that survived retrieval, with its text."""
+
+    chunk_id: str
+    document: Document
+    title: str
+    heading_path: tuple[str, ...]
+    text: str
+    event_time: datetime | None
+    place: int
+    """Index in its document's manifest."""
+    cosine: float
+    """Raw cosine of question and chunk, in [-1, 1]; never a fused or normalised score."""
+    support: float
+    """Share of the question's content words that stand in title, headings or text, in [0, 1]."""
+
+    @property
+    def heading(self) -> str:
+        """Title and headings as one line."""
+        return " / ".join((self.title, *self.heading_path))

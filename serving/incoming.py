@@ -1,0 +1,156 @@
+"""Reads a request's body into what is asked: every mistake becomes a 400 that names the member and what is allowed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from index.model import IndexIdentity
+from index.reader import Filters
+from schemas.errors import InvalidNameError, PermanentError
+from schemas.identity import Document, Tenant, doc_id, source_name
+from schemas.versions import Version
+from serving.caller import Caller
+from serving.core.guards import checked_question
+from serving.core.refusal import Reason, Refusal, refusal
+from serving.models import FiltersIn, PositionIn, QueryRequest, SearchRequest
+from serving.problems import ProblemError, bad_request
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Opened(Protocol):
+    """What a freshness token says."""
+
+    @property
+    def document(self) -> Document: ...
+
+    @property
+    def register(self) -> str: ...
+
+    @property
+    def version(self) -> Version: ...
+
+
+OpenToken = Callable[[str, Tenant], Opened]
+"""Opens a sealed freshness token of a tenant; raises PermanentError for any other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request that passed the door."""
+
+    question: str
+    top_k: int
+    filters: Filters
+    as_of: int | None
+    other_build: bool
+    """The as-of position is of another generation or incarnation: there is no history to read."""
+    at_least: tuple[Opened, ...]
+    wait_seconds: float
+    debug: bool
+
+
+def parse(model: type[Model], body: bytes) -> Model:
+    """Decode and validate a JSON body. Raises ProblemError (400)."""
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise _bad_body(model, error) from None
+
+
+def _bad_body(model: type[BaseModel], error: ValidationError) -> ProblemError:
+    first = error.errors(include_input=False, include_url=False)[0]
+    place = [str(part) for part in first["loc"]]
+    where = ".".join(place)
+    if first["type"] == "json_invalid":
+        return bad_request("The body is not JSON in UTF-8.", reason="invalid_json")
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(sorted(_known(model, place[:-1])))
+        return bad_request(f"{where} is unknown; known are {known}.", where)
+    message = first["msg"].removeprefix("Value error, ")
+    return bad_request(f"{where or 'body'}: {message}", where or None)
+
+
+def _known(model: type[BaseModel], place: list[str]) -> list[str]:
+    inner: dict[str, type[BaseModel]] = {"filters": FiltersIn, "as_of": PositionIn}
+    return list((inner[place[0]] if place and place[0] in inner else model).model_fields)
+
+
+def read_search(body: bytes, caller: Caller, identity: IndexIdentity, open_token: OpenToken) -> Ask:
+    """A body of /v1/search. Raises ProblemError (400)."""
+    return _ask(parse(SearchRequest, body), caller, identity, open_token)
+
+
+def read_query(body: bytes, caller: Caller, identity: IndexIdentity, open_token: OpenToken) -> Ask:
+    """A body of /v1/query. Raises ProblemError (400)."""
+    request = parse(QueryRequest, body)
+    if request.stream:
+        raise bad_request("stream: answers are not streamed yet; leave it out or send false.", "stream")
+    return _ask(request, caller, identity, open_token)
+
+
+def _ask(request: SearchRequest, caller: Caller, identity: IndexIdentity, open_token: OpenToken) -> Ask:
+    try:
+        question = checked_question(request.question)
+    except PermanentError as error:
+        raise bad_request(f"{error}.", "question", reason=error.reason) from None
+    position = request.as_of
+    stated = position if isinstance(position, PositionIn) else None
+    return Ask(
+        question=question,
+        top_k=request.top_k,
+        filters=_filters(request.filters, caller.tenant),
+        as_of=stated.seq if stated is not None else position if isinstance(position, int) else None,
+        other_build=stated is not None and not _is_of(stated, identity),
+        at_least=tuple(_opened(token, caller.tenant, open_token) for token in request.at_least),
+        wait_seconds=request.wait_ms / 1000,
+        debug=request.debug,
+    )
+
+
+def _is_of(position: PositionIn, identity: IndexIdentity) -> bool:
+    return (position.generation or identity.generation, position.incarnation or identity.incarnation) == (
+        identity.generation,
+        identity.incarnation,
+    )
+
+
+def _filters(filters: FiltersIn, tenant: Tenant) -> Filters:
+    field = "filters.source"
+    try:
+        sources = tuple(source_name(name) for name in filters.source)
+        field = "filters.doc_id"
+        ids = tuple(doc_id(name) for name in filters.doc_id)
+    except InvalidNameError as error:
+        raise bad_request(f"{field}: {error}.", field) from None
+    if ids and not sources:
+        raise bad_request(
+            "filters.doc_id needs filters.source: a doc_id is unique within its source.", "filters.doc_id"
+        )
+    if filters.after is not None and filters.before is not None and filters.after >= filters.before:
+        raise bad_request("filters.after must be earlier than filters.before.", "filters.after")
+    return Filters(
+        sources=sources,
+        kinds=filters.kind,
+        languages=filters.language,
+        labels=tuple(sorted(f"{key}={value}" for key, value in filters.labels.items())),
+        documents=tuple(Document(tenant, source, name) for source in sources for name in ids),
+        after=filters.after,
+        before=filters.before,
+    )
+
+
+def _opened(token: str, tenant: Tenant, open_token: OpenToken) -> Opened:
+    try:
+        return open_token(token, tenant)
+    except PermanentError as error:
+        raise bad_request(f"at_least: {error}", "at_least", reason="invalid_freshness_token") from None
+
+
+def stale_position(ask: Ask) -> Refusal | None:
+    """The refusal for a position of another build; None otherwise."""
+    if ask.other_build:
+        return refusal(Reason.HISTORY_UNAVAILABLE, "The position belongs to another build of the index.")
+    return None

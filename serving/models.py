@@ -1,0 +1,282 @@
+"""Requests and responses of the query API; OpenAPI is generated from these. Frozen, unknown members forbidden."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+from serving.core.refusal import Reason
+
+MAX_SEQ = 2**53 - 2
+MAX_WAIT_MS = 10_000
+MAX_TOP_K = 50
+
+
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _no_time(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError('as_of by time comes later, give a position: 17 or {"seq": 17}')
+    return value
+
+
+Names = Annotated[
+    tuple[Annotated[StrictStr, Field(min_length=1, max_length=1024)], ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=str | list[str]),
+    Field(max_length=64),
+]
+"""One value or a list of them; any may match."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FiltersIn(_Model):
+    """Narrow the search; all that are given must hold."""
+
+    source: Names = ()
+    kind: Names = ()
+    language: Names = ()
+    labels: dict[StrictStr, StrictStr] = Field(default={}, max_length=16)
+    doc_id: Names = Field(default=(), description="needs `source`")
+    after: AwareDatetime | None = Field(None, description="event time at or after this")
+    before: AwareDatetime | None = Field(None, description="event time before this")
+
+
+class PositionIn(_Model):
+    """A position as a response gave it; generation and incarnation, where given, must be the live ones."""
+
+    seq: Annotated[StrictInt, Field(ge=0, le=MAX_SEQ)]
+    generation: StrictStr | None = None
+    incarnation: StrictStr | None = None
+    committed_at: datetime | None = Field(None, description="ignored: a response's position can be sent back as it is")
+
+
+AsOf = Annotated[
+    Annotated[StrictInt, Field(ge=0, le=MAX_SEQ)] | PositionIn | None,
+    BeforeValidator(_no_time, json_schema_input_type=int | PositionIn | None),
+]
+
+
+class SearchRequest(_Model):
+    """A question to retrieve for."""
+
+    question: StrictStr = Field(description="1 to 4,000 characters after trimming")
+    top_k: Annotated[StrictInt, Field(ge=1, le=MAX_TOP_K)] = 8
+    filters: FiltersIn = FiltersIn()
+    as_of: AsOf = Field(None, description="answer as of this position: a seq, or a position of an earlier response")
+    at_least: Annotated[
+        tuple[Annotated[StrictStr, Field(min_length=1, max_length=4096)], ...],
+        BeforeValidator(_one_or_more, json_schema_input_type=str | list[str]),
+        Field(max_length=64),
+    ] = Field(default=(), description="freshness tokens of the webhook's 202: wait until these changes are answerable")
+    wait_ms: Annotated[StrictInt, Field(ge=0, le=MAX_WAIT_MS)] = 1000
+    debug: StrictBool = False
+
+
+class QueryRequest(SearchRequest):
+    """A question to answer."""
+
+    cache: Literal["use", "bypass"] = "use"
+    stream: StrictBool = False
+
+
+class Position(_Model):
+    """The place in the tenant's log that a response was given at."""
+
+    generation: str
+    incarnation: str
+    seq: int
+    committed_at: datetime | None
+    """When the position was published; null for an earlier position."""
+
+
+class Origin(_Model):
+    """Where a quote comes from: the record in the log, how it came in, and the place in the document."""
+
+    topic: str
+    partition: int
+    offset: int
+    connector: str
+    reference: str
+    page: int | None
+    start: int
+    end: int
+
+
+class Citation(_Model):
+    """What a sentence of the answer stands on."""
+
+    n: int
+    chunk_id: str
+    source: str
+    doc_id: str
+    title: str
+    url: str | None
+    version: str | None
+    quote: str
+    origin: Origin
+
+
+class RefusalOut(_Model):
+    """Why there is no answer."""
+
+    reason: Reason
+    detail: str
+
+
+class PassageDiagnostics(_Model):
+    """What the deciders saw of one passage; never its text."""
+
+    chunk_id: str
+    source: str
+    doc_id: str
+    cosine: float
+    support: float
+    is_source: bool
+    in_context: bool
+
+
+class Diagnostics(_Model):
+    """How the answer came about."""
+
+    vector_hits: int
+    lexical_hits: int
+    widened: int
+    thresholds: dict[str, float]
+    passages: tuple[PassageDiagnostics, ...]
+
+
+class Response(_Model):
+    """What every answer and search has."""
+
+    refusal: RefusalOut | None
+    position: Position | None
+    timings_ms: dict[str, float]
+    diagnostics: Diagnostics | None = None
+    request_id: str
+
+
+class QueryResponse(Response):
+    """An answer with its sources, or a refusal."""
+
+    answer: str | None
+    citations: tuple[Citation, ...]
+    cached: Literal[False, "exact", "semantic"] = False
+    degraded: bool = False
+    route: str
+
+
+class SearchResult(_Model):
+    """One passage, best first."""
+
+    rank: int
+    chunk_id: str
+    source: str
+    doc_id: str
+    title: str
+    heading_path: tuple[str, ...]
+    url: str | None
+    version: str | None
+    kind: str
+    language: str | None
+    labels: tuple[str, ...]
+    event_time: datetime | None
+    text: str
+    cosine: float
+    support: float
+    is_source: bool
+    """Whether it is good enough to answer from."""
+    origin: Origin
+
+
+class SearchResponse(Response):
+    """Passages, or a refusal."""
+
+    results: tuple[SearchResult, ...]
+
+
+class ChunkOut(_Model):
+    """One chunk of a document, in order."""
+
+    chunk_id: str
+    ordinal: int
+    page: int | None
+    start: int
+    end: int
+    heading_path: tuple[str, ...]
+    text: str
+
+
+class RecordOut(_Model):
+    """A record in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class VersionOut(_Model):
+    """One state of a document: what happened, when, and because of which record."""
+
+    seq: int
+    op: str
+    version: str | None
+    acl_version: str | None
+    present: bool
+    title: str
+    content_hash: str
+    chunks: int
+    event_id: str
+    actor: str | None
+    event_time: datetime | None
+    received_at: datetime
+    committed_at: datetime
+    change: RecordOut
+    mutation: RecordOut
+    connector: str
+    reference: str
+
+
+class DocumentResponse(_Model):
+    """A document as it is at a position; with ?text=true also its chunks."""
+
+    source: str
+    doc_id: str
+    title: str
+    url: str | None
+    kind: str
+    language: str | None
+    labels: tuple[str, ...]
+    pipeline: str
+    state: VersionOut
+    chunks: tuple[ChunkOut, ...] | None = None
+    position: Position
+    request_id: str
+
+
+class VersionsResponse(_Model):
+    """A document's states, newest first; `next` is the `below` of the next page."""
+
+    source: str
+    doc_id: str
+    versions: tuple[VersionOut, ...]
+    next: int | None
+    position: Position
+    request_id: str
+
+
+class ProblemOut(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    field: str | None = None

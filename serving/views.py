@@ -1,0 +1,111 @@
+"""The routes: decode, call the flow, encode. A doc_id is one percent-encoded path segment, slashes included."""
+
+import orjson
+from aiohttp import web
+
+from serving.answer import Answering
+from serving.auth import Authenticator, require
+from serving.caller import QUERY, Caller
+from serving.documents import MAX_VERSIONS, Documents
+from serving.models import MAX_SEQ, DocumentResponse, QueryResponse, SearchResponse, VersionsResponse
+from serving.openapi import openapi
+from serving.problems import Problem, ProblemError, bad_request
+from serving.turn import Incoming, Noted
+
+NOTED = web.RequestKey("noted", Noted)
+REQUEST_ID = web.RequestKey("request_id", str)
+
+
+class Views:
+    """Handlers over the flow."""
+
+    def __init__(self, answering: Answering, documents: Documents, authenticator: Authenticator) -> None:
+        self._answering = answering
+        self._documents = documents
+        self._authenticator = authenticator
+        self._openapi = orjson.dumps(openapi())
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes of /v1."""
+        app.router.add_post("/v1/query", self.query)
+        app.router.add_post("/v1/search", self.search)
+        app.router.add_get("/v1/documents/{source}/{doc_id}", self.document)
+        app.router.add_get("/v1/documents/{source}/{doc_id}/versions", self.versions)
+        app.router.add_get("/v1/openapi.json", self.description)
+
+    async def query(self, request: web.Request) -> web.Response:
+        return _json(await self._answering.answer(await _incoming(request)))
+
+    async def search(self, request: web.Request) -> web.Response:
+        return _json(await self._answering.search(await _incoming(request)))
+
+    async def document(self, request: web.Request) -> web.Response:
+        caller = self._caller(request)
+        _only(request, "as_of", "text")
+        text = request.query.get("text", "false")
+        if text not in {"true", "false"}:
+            raise bad_request("text is true or false.", "text")
+        source, doc_id = _place(request)
+        found = await self._documents.document(
+            caller,
+            source,
+            doc_id,
+            as_of=_number(request, "as_of", 0, MAX_SEQ),
+            text=text == "true",
+            request_id=request[REQUEST_ID],
+        )
+        return _json(found)
+
+    async def versions(self, request: web.Request) -> web.Response:
+        caller = self._caller(request)
+        _only(request, "limit", "below")
+        source, doc_id = _place(request)
+        found = await self._documents.versions(
+            caller,
+            source,
+            doc_id,
+            limit=_number(request, "limit", 1, MAX_VERSIONS) or 50,
+            below=_number(request, "below", 1, MAX_SEQ),
+            request_id=request[REQUEST_ID],
+        )
+        return _json(found)
+
+    async def description(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._openapi, content_type="application/json")
+
+    def _caller(self, request: web.Request) -> Caller:
+        caller = self._authenticator.caller(request.headers)
+        noted = request[NOTED]
+        noted.tenant, noted.subject_hash = caller.tenant, caller.subject_hash
+        require(caller, QUERY)
+        return caller
+
+
+async def _incoming(request: web.Request) -> Incoming:
+    """Headers and body. Raises ProblemError (415); aiohttp raises 413 itself."""
+    if request.content_type != "application/json":
+        raise ProblemError(Problem(415, "unsupported_media_type", "Send application/json."))
+    return Incoming(request.headers, await request.read(), request[REQUEST_ID], request[NOTED])
+
+
+def _place(request: web.Request) -> tuple[str, str]:
+    return request.match_info["source"], request.match_info["doc_id"]
+
+
+def _only(request: web.Request, *known: str) -> None:
+    for name in request.query:
+        if name not in known:
+            raise bad_request(f"{name} is unknown; known are {', '.join(known)}.", name)
+
+
+def _number(request: web.Request, name: str, least: int, most: int) -> int | None:
+    text = request.query.get(name)
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or not least <= int(text[:20]) <= most:
+        raise bad_request(f"{name} is a whole number from {least} to {most}.", name)
+    return int(text)
+
+
+def _json(body: QueryResponse | SearchResponse | DocumentResponse | VersionsResponse) -> web.Response:
+    return web.Response(body=body.model_dump_json().encode(), content_type="application/json")
