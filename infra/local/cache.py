@@ -27,8 +27,8 @@ def cache_dir_of(environ: Mapping[str, str]) -> Path | None:
 
 
 @contextmanager
-def file_lock(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold an exclusive lock on `path`; `on_wait` is called once when somebody else holds it."""
+def file_lock(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[int]:
+    """Hold an exclusive lock on `path`, yield its descriptor; `on_wait` is called once when somebody else holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -38,7 +38,7 @@ def file_lock(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator
             if on_wait is not None:
                 on_wait()
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle
     finally:
         os.close(handle)
 

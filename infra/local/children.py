@@ -55,7 +55,7 @@ class Leash:
             self._writing = -1
 
 
-def log_tail(log_file: Path, lines: int = 15) -> str:
+def log_tail(log_file: Path, lines: int = 8) -> str:
     """The last lines of a log, or an empty string where there is none."""
     try:
         with log_file.open("rb") as log:

@@ -30,19 +30,32 @@ class Running:
         self.child = Child(self.part.command(), self._held)
 
     def is_ready(self) -> bool:
-        return self.child is not None and self.child.exit_code() is None and self.part.is_ready()
+        return self.child is not None and self.exit_code() is None and self.part.is_ready()
 
     def wait_ready(self) -> None:
         """Returns once it answers. Raises TransientError with its last log lines when it ends or takes too long."""
         deadline = time.monotonic() + self.part.ready_seconds
         while not self.is_ready():
-            code = None if self.child is None else self.child.exit_code()
+            code = self.exit_code()
             if code is not None:
-                raise TransientError(f"{self.part.name} ended with exit code {code}:\n{log_tail(self.part.log_file)}")
+                raise self.ended(code)
             if time.monotonic() > deadline:
-                waited = f"{self.part.name} did not answer within {self.part.ready_seconds:.0f} s"
-                raise TransientError(f"{waited}:\n{log_tail(self.part.log_file)}")
+                raise self.too_slow()
             time.sleep(POLL_SECONDS)
+
+    def exit_code(self) -> int | None:
+        """None while it runs or was not started."""
+        return None if self.child is None else self.child.exit_code()
+
+    def ended(self, code: int) -> TransientError:
+        """The error that says so."""
+        how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+        return TransientError(f"{self.part.name} ended with {how}: {log_tail(self.part.log_file)}")
+
+    def too_slow(self) -> TransientError:
+        """The error that says so."""
+        waited = f"{self.part.name} did not answer within {self.part.ready_seconds:.0f} s"
+        return TransientError(f"{waited}: {log_tail(self.part.log_file)}")
 
     def kill(self, number: int) -> None:
         """Send a signal to it and, when it is SIGKILL, wait until it and all it started are gone."""

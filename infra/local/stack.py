@@ -51,6 +51,25 @@ def build_parts(profile: Profile, names: Sequence[str], cache: Cache, bootstrap:
     return [makers[name]() for name in names]
 
 
+def given_addresses(profile: Profile, environ: Mapping[str, str]) -> dict[str, str]:
+    """Parts that somebody else runs: name -> address, where the settings give one that is not the profile's own."""
+    own = profile.environment({})
+    variables = {
+        "kafka": "MILLSTREAM_KAFKA_BOOTSTRAP",
+        "weaviate": "MILLSTREAM_WEAVIATE_HTTP",
+        "postgres": "MILLSTREAM_POSTGRES_DSN",
+        "connect": "MILLSTREAM_CONNECT_URL",
+    }
+    given = {name: environ.get(variable, own[variable]) for name, variable in variables.items()}
+    return {name: shown_address(address) for name, address in given.items() if address != own[variables[name]]}
+
+
+def shown_address(address: str) -> str:
+    """An address without the user and password of a URL."""
+    scheme, separator, rest = address.rpartition("://")
+    return scheme + separator + rest.rpartition("@")[2]
+
+
 class Stack:
     """Real parts in `directory`, started side by side.
 
