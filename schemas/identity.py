@@ -81,11 +81,15 @@ class Document:
 
     @classmethod
     def from_key(cls, key: str) -> "Document":
-        """Read back `key` or `acl_key`. Raises InvalidNameError."""
-        parts = key.removesuffix(ACL_SUFFIX).split("/", 2)
+        """Read back `key` or `acl_key`. Raises InvalidNameError, also for a key that no document has."""
+        stem = key.removesuffix(ACL_SUFFIX)
+        parts = stem.split("/", 2)
         if len(parts) != 3:
             raise InvalidNameError("a record's key is tenant/source/doc_id")
-        return cls.checked(parts[0], parts[1], parts[2].replace("%23", "#").replace("%25", "%"))
+        document = cls.checked(parts[0], parts[1], parts[2].replace("%23", "#").replace("%25", "%"))
+        if document.key != stem:
+            raise InvalidNameError("a record's key has % and # of the doc_id escaped, and is normalised")
+        return document
 
     @property
     def key(self) -> str:

@@ -4,7 +4,7 @@ Frozen and strict about unknown fields: what a schema does not name does not exi
 bytes.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
@@ -14,14 +14,17 @@ from schemas.identity import DocId, Document, Source, Tenant
 from schemas.versions import Op, StatedVersion, Version
 
 
-def _aware(value: datetime) -> datetime:
+def _utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("a time needs a zone")
-    return value
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time lies within the years 1 to 9999, in UTC") from None
 
 
-Time = Annotated[datetime, AfterValidator(_aware)]
-"""A moment with a zone; microseconds in UTC on the wire."""
+Time = Annotated[datetime, AfterValidator(_utc)]
+"""A moment with a zone, kept in UTC; microseconds on the wire."""
 
 
 class Record(BaseModel):

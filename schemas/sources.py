@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from schemas.errors import ConfigError, InvalidNameError
 from schemas.identity import Source, Tenant, principal, source_name, tenant_name
+from schemas.yaml_files import one_line
 
 
 def _tenant(value: str) -> str:
@@ -39,7 +40,7 @@ class SourceConfig(BaseModel):
     kind: Literal["webhook", "postgres", "files"]
     versioning: Literal["log", "source"] = "log"
     """log: the record's offset is the version; source: every event states its own number."""
-    epoch: int = Field(1, ge=1)
+    epoch: int = Field(1, ge=1, le=2**31 - 1)
     """Raised by the operator after a restore of the source or a change of `versioning` or of partitions."""
     default_acl: tuple[Annotated[str, AfterValidator(_principal)], ...] = ()
     """Who may read a document that never had an acl of its own; empty is nobody."""
@@ -85,9 +86,5 @@ def parse_sources(text: str) -> Sources:
     """Read sources.yaml. Raises ConfigError with one line that names the place."""
     try:
         return Sources.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"sources.yaml is not YAML: {str(error).splitlines()[0]}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise ConfigError(f"sources.yaml, {where}: {first['msg']}") from None
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(one_line("sources.yaml", error)) from None

@@ -4,7 +4,7 @@ Parsing refuses unknown keys, topics without owner, retention, key or dead-lette
 tenant-partitioned topics whose partition counts could part ways.
 """
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from schemas.errors import ConfigError
 from schemas.identity import Document, Tenant
 from schemas.partitions import partition_of
+from schemas.records import RECORDS
+from schemas.yaml_files import one_line
 
 _DAY_MS = 86_400_000
 
@@ -21,6 +23,7 @@ COMMITS = "index.commits"
 GENERATIONS = "index.generations"
 DLQ = "documents.dlq"
 _MUTATIONS = "index.mutations.{generation}"
+_RECORD_NAMES = frozenset(model.schema_name for model in RECORDS)
 
 
 def mutations_topic(generation: str) -> str:
@@ -40,7 +43,7 @@ class Topic(_Strict):
     records: tuple[str, ...]
     key: Literal["primary-key", "document", "tenant", "name"]
     partition_by: Literal["key", "document", "tenant", "single"]
-    partitions: int | str
+    partitions: Annotated[int, Field(ge=1)] | str
     cleanup: Literal["delete", "compact"]
     retention_days: int | None = Field(None, ge=1)
     dead_letters: str = Field(min_length=1)
@@ -72,7 +75,7 @@ class Topics(_Strict):
     """The whole file."""
 
     version: Literal[1]
-    partition_groups: dict[str, int]
+    partition_groups: dict[str, Annotated[int, Field(ge=1)]]
     defaults: Defaults
     topics: tuple[Topic, ...]
 
@@ -92,6 +95,9 @@ class Topics(_Strict):
             raise ValueError(f"{topic.name}: a tenant-partitioned topic takes its count from the group 'tenant'")
         if topic.partition_by == "single" and topic.partitions != 1:
             raise ValueError(f"{topic.name}: partition_by single means one partition")
+        for record in topic.records:
+            if record not in _RECORD_NAMES:
+                raise ValueError(f"{topic.name}: no schema names a record {record!r}")
         if topic.dead_letters not in names and not topic.dead_letters.startswith("none: "):
             raise ValueError(f"{topic.name}: dead_letters names a topic, or says 'none: ' and why")
 
@@ -149,9 +155,5 @@ def parse_topics(text: str) -> Topics:
     """Read topics.yaml. Raises ConfigError with one line that names the place."""
     try:
         return Topics.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"topics.yaml is not YAML: {str(error).splitlines()[0]}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise ConfigError(f"topics.yaml, {where}: {first['msg']}") from None
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(one_line("topics.yaml", error)) from None

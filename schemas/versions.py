@@ -47,10 +47,12 @@ class Version:
     def parse(cls, text: str) -> "Version":
         """Read back `str(version)`. Raises DecodeError."""
         try:
-            epoch, sequence, rank = (int(part) for part in text.split("."))
-        except ValueError:
+            version = cls(*(int(part) for part in text.split(".")))
+        except (ValueError, TypeError):
             raise DecodeError("a version is epoch.sequence.rank") from None
-        return cls(epoch, sequence, rank)
+        if str(version) != text:
+            raise DecodeError("a version is epoch.sequence.rank, in plain digits")
+        return version
 
 
 @dataclass(frozen=True, slots=True)
