@@ -7,6 +7,7 @@ algorithm of its kind. There is no anonymous mode.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeGuard
 
 import jwt
@@ -167,9 +168,9 @@ def issue_token(
     sub: str,
     groups: Sequence[str],
     scopes: Sequence[str] = (QUERY,),
-    ttl: int = 3600,
+    ttl: timedelta = timedelta(hours=1),
 ) -> str:
-    """A bearer token under the shared secret, valid for `ttl` seconds. Raises ConfigError, InvalidNameError."""
+    """A bearer token under the shared secret, valid for `ttl`. Raises ConfigError, InvalidNameError."""
     secret = settings.jwt_secret.get_secret_value()
     if not secret:
         raise ConfigError("tokens are issued under MILLSTREAM_JWT_SECRET: run `millstream up`, or set it")
@@ -179,7 +180,7 @@ def issue_token(
         "iss": settings.jwt_issuer,
         "aud": settings.jwt_audience,
         "iat": now,
-        "exp": now + ttl,
+        "exp": now + int(ttl.total_seconds()),
         "tenant": checked.tenant,
         "sub": sub,
         "groups": list(groups),

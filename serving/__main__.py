@@ -1,0 +1,104 @@
+"""`python -m serving`: the query API as a process, on the real parts."""
+
+import asyncio
+import signal
+import sys
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from index.embedding.fastembed_model import load_embedder
+from index.model import IndexIdentity
+from index.weaviate import StoreAddress, WeaviateIndex
+from runtime.clock import SystemClock
+from runtime.freshness_token import token_key
+from runtime.logs import configure
+from runtime.metrics import Metrics
+from runtime.settings import Settings, load_settings
+from schemas.errors import ConfigError
+from serving.auth import build_authenticator
+from serving.core.threshold import Thresholds
+from serving.limit import Limits
+from serving.readiness import Readiness
+from serving.wiring import Outside, build_api
+
+_READ_SECONDS = 2.5
+_LOOK_SECONDS = 1.0
+
+log = structlog.get_logger("serving")
+
+
+async def serve(settings: Settings, metrics: Metrics) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ConfigError."""
+    clock = SystemClock()
+    authenticator = build_authenticator(settings, clock)
+    key = token_key(settings.token_key.get_secret_value())
+    embedder = load_embedder(settings.embedding_model, cache_dir=settings.cache_dir, threads=settings.embedding_threads)
+    embedder.embed_query("warm up")
+    index = _index(settings)
+    readiness = Readiness(index, embedder)
+    outside = Outside(index, embedder, authenticator, key, clock, metrics)
+    runner = web.AppRunner(build_api(outside, Limits(), Thresholds(), readiness.not_ready), access_log=None)
+    try:
+        await readiness.check()
+        await runner.setup()
+        await _listen(runner, settings)
+        await _until_stopped(readiness)
+    finally:
+        await runner.cleanup()
+        await index.close()
+
+
+def _index(settings: Settings) -> WeaviateIndex:
+    address = StoreAddress(
+        settings.weaviate_http,
+        settings.weaviate_grpc,
+        settings.weaviate_api_key.get_secret_value(),
+        settings.weaviate_secure,
+    )
+    identity = IndexIdentity(settings.generation, settings.incarnation)
+    return WeaviateIndex(address, identity, read_seconds=_READ_SECONDS)
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+    address = f"{settings.api_host}:{settings.api_port}"
+    try:
+        await web.TCPSite(runner, settings.api_host, settings.api_port, reuse_address=True).start()
+    except OSError:
+        address = f"{settings.api_host}:{settings.api_port}"
+        raise ConfigError(
+            f"{address} cannot be listened on: is the API running already? Set MILLSTREAM_API_PORT"
+        ) from None
+    log.info("listening", address=f"{settings.api_host}:{settings.api_port}")
+
+
+async def _until_stopped(readiness: Readiness) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    looking = asyncio.create_task(readiness.keep_looking(_LOOK_SECONDS))
+    stopping = asyncio.create_task(stopped.wait())
+    await asyncio.wait({looking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if looking.done():
+        looking.result()
+    for task in (looking, stopping):
+        task.cancel()
+
+
+def main() -> int:
+    """Exit status: 1 with one line for what an operator can set right."""
+    try:
+        settings = load_settings()
+        metrics = Metrics()
+        configure(settings, "serving", metrics)
+        uvloop.run(serve(settings, metrics))
+    except ConfigError as error:
+        print(f"millstream serving: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

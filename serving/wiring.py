@@ -1,0 +1,64 @@
+"""Puts the parts of the API together; `__main__` hands it the real ones, tests the twins."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from aiohttp import web
+
+from index.embedding.port import Embedder
+from index.port import VersionedIndex
+from index.reader import Reader
+from runtime.clock import Clock
+from runtime.freshness_token import FreshnessToken, TokenKey, open_token
+from runtime.health import NotReady
+from runtime.metrics import Metrics
+from schemas.identity import Tenant
+from serving.answer import Answering, Parts
+from serving.app import build_app
+from serving.auth import Authenticator
+from serving.core.threshold import Thresholds
+from serving.documents import Documents
+from serving.limit import Gate, Limits
+from serving.questions import Questions
+from serving.views import Views
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the API stands on."""
+
+    index: VersionedIndex
+    embedder: Embedder
+    authenticator: Authenticator
+    token_key: TokenKey
+    clock: Clock
+    metrics: Metrics
+
+
+def build_api(outside: Outside, limits: Limits, thresholds: Thresholds, not_ready: NotReady) -> web.Application:
+    """The application; closing it closes the embedding threads, not the index."""
+    reader = Reader(outside.index, outside.clock)
+    questions = Questions(outside.embedder)
+    parts = Parts(
+        reader=reader,
+        identity=outside.index.identity,
+        questions=questions,
+        authenticator=outside.authenticator,
+        open_token=partial(_open, outside.token_key),
+        gate=Gate(limits),
+        clock=outside.clock,
+        metrics=outside.metrics,
+        thresholds=thresholds,
+    )
+    views = Views(Answering(parts), Documents(reader, outside.index.identity), outside.authenticator)
+    app = build_app(views, outside.metrics, outside.clock, not_ready)
+
+    async def close(_app: web.Application) -> None:
+        questions.close()
+
+    app.on_cleanup.append(close)
+    return app
+
+
+def _open(key: TokenKey, token: str, tenant: Tenant) -> FreshnessToken:
+    return open_token(key, token, tenant)
