@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import asking, benching, demo, dead_letters, loading, sources, stack, topics
+from cli import asking, benching, dead_letters, demo, loading, sources, stack, topics
 from cli.console import errors_in_one_line
 
 app = typer.Typer(

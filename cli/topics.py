@@ -28,9 +28,7 @@ def _run(as_json: bool, *, execute: bool) -> None:
     with errors_in_one_line():
         settings = open_settings()
         declared = load_topics(settings)
-        wanted = declared.concrete(
-            sources=cdc_sources(load_sources(settings)), generations=(settings.generation,)
-        )
+        wanted = declared.concrete(sources=cdc_sources(load_sources(settings)), generations=(settings.generation,))
         admin = KafkaAdmin(settings)
         found = admin.plan(wanted)
         actions = [str(action) for action in found.actions]

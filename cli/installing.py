@@ -1,0 +1,82 @@
+"""Puts a sources.yaml in force: checks it, makes everything it needs, then replaces the applied copy the processes watch."""
+
+import asyncio
+from pathlib import Path
+
+from cli.bootstrap import Bootstrapped, bootstrap
+from cli.session import open_profile, open_settings
+from infra.local.profile import write_private
+from runtime.settings import Settings
+from schemas.errors import ConfigError
+from schemas.sources import Sources, parse_sources
+
+
+def read_sources(file: Path) -> tuple[Sources, str]:
+    """A sources.yaml and its text. Raises ConfigError with one line."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{file} does not exist: copy sources.example.yaml to it and edit it") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {type(error).__name__}") from None
+    return parse_sources(text), text
+
+
+def apply_sources(file: Path) -> Sources:
+    """Check `file` against what is in force, create topics, tenants and secrets, and put it in force. Raises ConfigError."""
+    wanted, text = read_sources(file)
+    profile, settings = open_profile(), open_settings()
+    if settings.sources_file.exists():
+        check_change(parse_sources(settings.sources_file.read_text(encoding="utf-8")), wanted)
+    asyncio.run(install(settings, wanted))
+    profile.ensure_webhook_secrets(source.name for source in wanted.sources if source.kind == "webhook")
+    write_private(settings.sources_file, text)
+    return wanted
+
+
+def check_change(before: Sources, after: Sources) -> None:
+    """Refuse an edit that would give documents another owner or order. Raises ConfigError."""
+    for source in after.sources:
+        known = before.get(source.name)
+        if known is None:
+            continue
+        if known.tenant != source.tenant:
+            raise ConfigError(
+                f"source {source.name} belongs to tenant {known.tenant}: a document's identity never moves, "
+                f"declare a source of another name for {source.tenant}"
+            )
+        if source.epoch < known.epoch:
+            raise ConfigError(f"source {source.name}: epoch never goes down ({known.epoch} is in force)")
+        if known.versioning != source.versioning and source.epoch == known.epoch:
+            raise ConfigError(f"source {source.name}: a change of versioning needs a higher epoch than {known.epoch}")
+
+
+async def install(settings: Settings, sources: Sources) -> Bootstrapped:
+    """Everything an installation needs before its processes start; idempotent."""
+    from index.embedding.fastembed_model import load_embedder
+    from index.weaviate import open_index
+    from runtime.aio_kafka import LogProducer
+    from runtime.clock import SystemClock
+    from runtime.declarations import load_topics
+    from runtime.kafka import KafkaAdmin
+    from streams.recipe import recipe_of
+
+    embedder = await asyncio.to_thread(load_embedder, settings.embedding_model, cache_dir=settings.cache_dir, threads=1)
+    index = open_index(settings)
+    log = LogProducer(settings)
+    await log.start()
+    try:
+        return await bootstrap(
+            settings,
+            load_topics(settings),
+            sources,
+            admin=KafkaAdmin(settings),
+            log=log,
+            index=index,
+            embedder=embedder,
+            recipe=recipe_of(embedder.fingerprint),
+            clock=SystemClock(),
+        )
+    finally:
+        await log.stop()
+        await index.close()

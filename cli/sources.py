@@ -1,0 +1,47 @@
+"""`millstream source list|apply`: who sends documents, and making an edit of sources.yaml take effect."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.console import JSON, errors_in_one_line, out, show
+
+app = typer.Typer(help="the declared sources of documents", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(as_json: bool = JSON) -> None:
+    """List the sources that are in force."""
+    from cli.session import open_settings
+    from runtime.declarations import load_sources
+
+    with errors_in_one_line():
+        declared = load_sources(open_settings()).sources
+
+        def render() -> None:
+            for source in declared:
+                acl = ", ".join(source.default_acl) or "nobody"
+                out.print(
+                    f"{source.name:<16} {source.kind:<9} tenant {source.tenant:<12} default acl: {acl}", markup=False
+                )
+
+        show([source.model_dump(mode="json") for source in declared], as_json, render)
+
+
+@app.command()
+def apply(
+    file: Annotated[Path, typer.Argument(help="the file to apply")] = Path("sources.yaml"), as_json: bool = JSON
+) -> None:
+    """Check an edited sources.yaml, create what it needs (topics, tenants, signing secrets) and put it in force."""
+    from cli.installing import apply_sources
+
+    with errors_in_one_line():
+        applied = apply_sources(file)
+
+        def render() -> None:
+            out.print(f"[green]applied[/] {len(applied.sources)} sources of {len(applied.tenants)} tenants")
+
+        show(
+            {"sources": [source.name for source in applied.sources], "tenants": list(applied.tenants)}, as_json, render
+        )
