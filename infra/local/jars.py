@@ -12,12 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from jgo.config import GlobalSettings
-from jgo.constants import MAVEN_CENTRAL_URL
-from jgo.maven import MavenContext
-
 from infra.local.progress import Progress, ProgressSink
-from schemas.errors import ConfigError, TransientError
 
 LOCK_FILE = Path(__file__).with_name("jars.toml")
 DOWNLOADS_AT_ONCE = 6
@@ -41,10 +36,13 @@ class JarSet:
 
         Raises TransientError when a download fails, ConfigError when a jar is not the locked one.
         """
-        context = maven_context(target / ".maven")
+        from infra.local import maven  # jgo takes 0.2 s to import, and is rarely needed
+
+        context = maven.maven_context(target / ".maven")
         with ThreadPoolExecutor(DOWNLOADS_AT_ONCE, thread_name_prefix=self.name) as pool:
             waiting = [
-                pool.submit(_download, context, coordinate, digest, target) for coordinate, digest in self.jars.items()
+                pool.submit(maven.download, context, coordinate, digest, target)
+                for coordinate, digest in self.jars.items()
             ]
             try:
                 for count, done in enumerate(as_completed(waiting), start=1):
@@ -54,24 +52,6 @@ class JarSet:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         shutil.rmtree(target / ".maven")
-
-
-def maven_context(repository: Path) -> MavenContext:
-    """jgo's downloader with `repository` as its store and the repositories that the user configured for jgo."""
-    configured = GlobalSettings.load().repositories
-    return MavenContext(repo_cache=repository, remote_repos={"central": MAVEN_CENTRAL_URL, **configured}, timeout=30)
-
-
-def _download(context: MavenContext, coordinate: str, digest: str, target: Path) -> None:
-    group, artifact, version = coordinate.split(":")
-    try:
-        jar = Path(context.project(group, artifact).at_version(version).artifact().resolve())
-    except (RuntimeError, OSError) as error:  # requests' errors are OSErrors
-        raise TransientError(f"cannot download {coordinate} ({type(error).__name__}): check the network") from error
-    found = hashlib.sha256(jar.read_bytes()).hexdigest()
-    if found != digest:
-        raise ConfigError(f"{coordinate} is not the jar that jars.toml lists: the repository has SHA-256 {found}")
-    jar.rename(target / jar.name)
 
 
 def load_jar_sets() -> dict[str, JarSet]:

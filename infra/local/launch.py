@@ -13,6 +13,8 @@ from infra.local.children import log_tail
 from infra.local.status import LAUNCHER_LOCK, PROCESSES_LOCK, Status, lock_is_held, lock_owner, read_status
 from schemas.errors import ConfigError, TransientError
 
+__all__ = ["down", "read_status", "up"]
+
 FOLLOW_SECONDS = 0.1
 STOP_SECONDS = 60.0
 StatusSink = Callable[[Status], None]

@@ -3,16 +3,13 @@
 Run `python -m infra.local.lock_jars` after changing a version here. Each root is resolved alone (see jars).
 """
 
-import hashlib
 import sys
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jgo.maven import MavenContext
-
-from infra.local.jars import LOCK_FILE, maven_context
+from infra.local.jars import LOCK_FILE
+from infra.local.maven import maven_context, resolve
 
 KAFKA = "4.3.1"
 DEBEZIUM = "3.7.0.Final"
@@ -44,22 +41,13 @@ ROOTS = (
 )
 
 
-def _resolve(context: MavenContext, root: str) -> Iterable[tuple[str, str]]:
-    inputs, transitive = context.resolver.resolve([context.create_dependency(root)])
-    for dependency in (*inputs, *transitive):
-        if dependency.scope in (None, "compile", "runtime"):  # a root has none
-            jar = Path(dependency.artifact.resolve())
-            coordinate = f"{dependency.groupId}:{dependency.artifactId}:{dependency.artifact.version}"
-            yield coordinate, hashlib.sha256(jar.read_bytes()).hexdigest()
-
-
 def lock(roots: Roots, repository: Path) -> str:
     """The TOML section of one set. Raises ValueError when two roots want different versions of one artifact."""
     context = maven_context(repository)
     jars: dict[str, str] = {}
     versions: dict[str, str] = {}
     for root in roots.coordinates:
-        for coordinate, digest in _resolve(context, root):
+        for coordinate, digest in resolve(context, root):
             artifact, _, version = coordinate.rpartition(":")
             if coordinate.startswith(roots.without):
                 continue

@@ -13,6 +13,7 @@ from infra.local.cache import Cache, cache_dir_of
 from infra.local.connect import Connect
 from infra.local.jars import load_jar_sets
 from infra.local.kafka import Kafka
+from infra.local.launch import down, read_status, up
 from infra.local.parts import Part, Place, waves
 from infra.local.postgres import Postgres
 from infra.local.profile import Profile
@@ -21,6 +22,8 @@ from infra.local.running import Running
 from infra.local.weaviate import Weaviate
 from infra.local.weaviate_build import WeaviateServer
 from schemas.errors import ConfigError
+
+__all__ = ["PART_NAMES", "Stack", "build_parts", "down", "given_addresses", "read_status", "up"]
 
 PART_NAMES = ("kafka", "weaviate", "postgres", "connect")
 
