@@ -1,0 +1,266 @@
+"""A folder as a source: what is in it, how it differs from what is indexed, and sending the difference.
+
+`scan` reads the folder, `plan_load` decides (pure), `load` appends. What was loaded is told by a fingerprint that the
+document row keeps as its origin, so a second load of the same folder sends nothing.
+"""
+
+import asyncio
+import hashlib
+import os
+import unicodedata
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from connectors.changes import Accepted, Event, Receipt, append_change, change_from
+from connectors.sidecar import SIDECAR, Described, Sidecar, read_sidecar
+from runtime.clock import Clock
+from runtime.log_port import Log
+from schemas.errors import ConfigError, PermanentError, TransientError
+from schemas.records import Origin
+from schemas.sources import SourceConfig
+from schemas.topics import Topics
+from schemas.versions import Op
+
+CONNECTOR = "files"
+CONTENT_TYPES = {
+    ".md": "text/markdown",
+    ".markdown": "text/markdown",
+    ".html": "text/html",
+    ".htm": "text/html",
+    ".txt": "text/plain",
+}
+VANISH_LIMIT = 0.2
+"""More of a source's documents than this never vanish unasked: the folder is more likely wrong than empty."""
+
+_ATTEMPTS = 3
+_BACKOFF_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """One file to load. `reference` is `<doc_id>@sha256:<16 hex>` over all that makes up the document."""
+
+    doc_id: str
+    path: Path
+    content_type: str
+    described: Described
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A folder's files in the order of their ids, and how many entries were left out, by reason."""
+
+    files: tuple[FoundFile, ...]
+    skipped: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """What to send. With `refusal`, nothing is to be sent, and it says why."""
+
+    upserts: tuple[FoundFile, ...] = ()
+    unchanged: int = 0
+    deletes: tuple[str, ...] = ()
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFile:
+    """A file that cannot become a document."""
+
+    doc_id: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What came of a load: wait for `accepted` to be answerable."""
+
+    accepted: tuple[Accepted, ...]
+    refused: tuple[RefusedFile, ...]
+
+
+Progress = Callable[[int, int], None]
+"""Called with how many documents are done, of how many."""
+
+
+def scan(folder: Path) -> Found:
+    """Walk a folder. Raises ConfigError with one line for what is not a folder, or for a broken sidecar."""
+    root = folder.resolve()
+    if not root.is_dir():
+        raise ConfigError(f"{folder} is not a folder")
+    sidecar = read_sidecar(root)
+    skipped: Counter[str] = Counter()
+    files: dict[str, FoundFile] = {}
+    for path in _walk(root, skipped):
+        doc_id = unicodedata.normalize("NFC", path.relative_to(root).as_posix())
+        if doc_id in files:
+            raise ConfigError(f"{doc_id}: two files have this name once normalised (NFC): rename one")
+        files[doc_id] = _found(path, doc_id, sidecar)
+    return Found(tuple(files[doc_id] for doc_id in sorted(files)), dict(skipped))
+
+
+def _walk(root: Path, skipped: "Counter[str]") -> Iterator[Path]:
+    for where, folders, names in os.walk(root):
+        for name in sorted(folders):
+            hidden = name.startswith(".")
+            if hidden or Path(where, name).is_symlink():
+                skipped["hidden" if hidden else "link to a folder"] += 1
+                folders.remove(name)
+        folders.sort()
+        for name in sorted(names):
+            reason = _why_not(root, Path(where, name))
+            if reason is None:
+                yield Path(where, name)
+            elif name != SIDECAR:
+                skipped[reason] += 1
+
+
+def _why_not(root: Path, path: Path) -> str | None:
+    """Why a directory entry is no document, or None."""
+    if path.name.startswith("."):
+        return "hidden"
+    if path.suffix.lower() not in CONTENT_TYPES:
+        return "other kind of file"
+    target = path.resolve()
+    if not target.is_relative_to(root):
+        return "link to outside"
+    return None if target.is_file() else "not a file"
+
+
+def _found(path: Path, doc_id: str, sidecar: Sidecar) -> FoundFile:
+    described = sidecar.describe(doc_id)
+    if described.event_time is None:
+        modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        described = described.at(modified)
+    reference = fingerprint(doc_id, path.read_bytes(), described)
+    return FoundFile(doc_id, path, CONTENT_TYPES[path.suffix.lower()], described, reference)
+
+
+def fingerprint(doc_id: str, body: bytes, described: Described) -> str:
+    """`<doc_id>@sha256:<16 hex>` over body, acl, labels, url and event time."""
+    acl = None if described.acl is None else sorted(set(described.acl))
+    stated = [acl, sorted(described.labels.items()), described.url, described.event_time]
+    digest = hashlib.sha256(orjson.dumps(stated, option=orjson.OPT_UTC_Z) + b"\0" + body)
+    return f"{doc_id}@sha256:{digest.hexdigest()[:16]}"
+
+
+def plan_load(found: Sequence[FoundFile], indexed: Mapping[str, str], *, prune: bool) -> LoadPlan:
+    """Compare a folder with the source's indexed documents (doc_id -> origin reference; deleted ones are left out).
+
+    Without `prune`, a plan that would delete more than VANISH_LIMIT of them is refused.
+    """
+    present = {file.doc_id for file in found}
+    deletes = tuple(sorted(doc_id for doc_id in indexed if doc_id not in present))
+    if deletes and not prune and len(deletes) > VANISH_LIMIT * len(indexed):
+        return LoadPlan(
+            refusal=f"{len(deletes)} of {len(indexed)} documents of this source are not in the folder and would be "
+            "deleted: check the folder, or repeat with --prune"
+        )
+    upserts = tuple(file for file in found if indexed.get(file.doc_id) != file.reference)
+    return LoadPlan(upserts, len(found) - len(upserts), deletes)
+
+
+async def load(
+    plan: LoadPlan,
+    source: SourceConfig,
+    log: Log,
+    topics: Topics,
+    *,
+    clock: Clock,
+    max_bytes: int,
+    concurrency: int = 64,
+    progress: Progress | None = None,
+) -> Loaded:
+    """Append what a plan says, `concurrency` documents at a time.
+
+    A file that cannot become a document is refused and told; the others go on. Raises ConfigError for a refused plan
+    or a source that does not fit, TransientError when the log stays away. Cancelled, it starts nothing more and waits
+    for what is under way.
+    """
+    if plan.refusal is not None:
+        raise ConfigError(plan.refusal)
+    if source.versioning != "log":
+        raise ConfigError(f"source {source.name}: a folder states no versions; it needs versioning: log")
+    waiting: deque[FoundFile | str] = deque([*plan.upserts, *plan.deletes])
+    total = len(waiting)
+    accepted: list[Accepted] = []
+    refused: list[RefusedFile] = []
+    door = _Door(source, log, topics, clock, max_bytes)
+
+    async def work() -> None:
+        while waiting:
+            item = waiting.popleft()
+            try:
+                accepted.append(await door.send(item))
+            except TransientError:
+                waiting.clear()
+                raise
+            except PermanentError as error:
+                refused.append(RefusedFile(item if isinstance(item, str) else item.doc_id, str(error)))
+            if progress is not None:
+                progress(len(accepted) + len(refused), total)
+
+    workers = [asyncio.create_task(work()) for _ in range(min(concurrency, total))]
+    try:
+        if workers:
+            await asyncio.wait(workers)
+    except asyncio.CancelledError:
+        waiting.clear()
+        await asyncio.wait(workers)
+        raise
+    for worker in workers:
+        worker.result()
+    return Loaded(tuple(accepted), tuple(sorted(refused, key=lambda each: each.doc_id)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """Takes one document of a plan into the log."""
+
+    source: SourceConfig
+    log: Log
+    topics: Topics
+    clock: Clock
+    max_bytes: int
+
+    async def send(self, item: FoundFile | str) -> Accepted:
+        """Append an upsert or, for an id, a delete. Raises PermanentError, TransientError."""
+        event, reference = await asyncio.to_thread(_event, item)
+        receipt = Receipt(self.clock.now(), reference, Origin(connector=CONNECTOR, reference=reference))
+        change = change_from(event, self.source, receipt, self.max_bytes)
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                return await append_change(self.log, self.topics, change)
+            except TransientError:
+                # A load sends a document once, so a second copy of the same content can overtake nothing.
+                await asyncio.sleep(_BACKOFF_SECONDS * attempt)
+        return await append_change(self.log, self.topics, change)
+
+
+def _event(item: FoundFile | str) -> tuple[Event, str]:
+    if isinstance(item, str):
+        return Event(op=Op.DELETE, doc_id=item), f"{item}@deleted"
+    try:
+        body = item.path.read_bytes()
+    except OSError as error:
+        raise PermanentError(f"cannot be read any more: {error.strerror}", reason="unreadable") from None
+    described = item.described
+    event = Event(
+        op=Op.UPSERT,
+        doc_id=item.doc_id,
+        url=described.url,
+        content_type=item.content_type,
+        body=body,
+        acl=described.acl,
+        labels=described.labels,
+        event_time=described.event_time,
+    )
+    # Of what is sent, not of what was scanned: the file may have changed in between.
+    return event, fingerprint(item.doc_id, body, described)

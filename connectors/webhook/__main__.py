@@ -1,0 +1,116 @@
+"""The webhook receiver's process: `python -m connectors.webhook`.
+
+Reads settings and files, checks the topic, serves until SIGTERM or SIGINT, finishes what is under way, ends. A fault at
+start-up is one line and exit code 1.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from connectors.webhook.app import build_app
+from connectors.webhook.receiver import ACK_SECONDS, Limits, Receiver
+from connectors.webhook.registry import Registry, load_senders
+from runtime import logs
+from runtime.clock import SystemClock
+from runtime.declarations import load_topics
+from runtime.freshness_token import token_key
+from runtime.kafka import KafkaAdmin, Producer
+from runtime.metrics import Metrics
+from runtime.settings import Settings, load_settings
+from schemas.errors import ConfigError, MillstreamError
+from schemas.topics import CHANGES, Topics
+
+SHUTDOWN_SECONDS = 20.0
+FATAL_POLL_SECONDS = 1.0
+
+log = structlog.get_logger("millstream.webhook")
+
+
+def check_topic(admin: KafkaAdmin, topics: Topics) -> None:
+    """Raises ConfigError unless documents.changes exists with the partition count of topics.yaml."""
+    _, partitions = admin.topic_facts([CHANGES])[CHANGES]
+    wanted = topics.partitions(CHANGES)
+    if partitions != wanted:
+        raise ConfigError(f"topic {CHANGES} has {partitions} partitions and topics.yaml says {wanted}")
+
+
+async def serve(settings: Settings) -> None:
+    """Run until told to stop. Raises MillstreamError when it cannot start or cannot go on."""
+    metrics = Metrics()
+    logs.configure(settings, "webhook", metrics)
+    logs.log_crashes()
+    key = token_key(settings.token_key.get_secret_value())
+    topics = load_topics(settings)
+    registry = Registry(settings, partial(load_senders, settings, os.environ), metrics)
+    admin = KafkaAdmin(settings, seconds=3.0)
+    await asyncio.to_thread(check_topic, admin, topics)
+    # Shorter than the wait of a request, so that most failures are told by Kafka and not by the clock.
+    producer = Producer(settings, delivery_seconds=ACK_SECONDS - 1)
+    receiver = Receiver(registry, producer, topics, key, Limits(settings.max_document_bytes), SystemClock(), metrics)
+
+    async def not_ready() -> Sequence[str]:
+        reasons = [] if registry.fault is None else [registry.fault]
+        if producer.fatal is not None:
+            reasons.append("the Kafka producer cannot go on")
+        if not await asyncio.to_thread(admin.ready):
+            reasons.append("Kafka does not answer")
+        return reasons
+
+    runner = web.AppRunner(build_app(receiver, metrics, not_ready), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    watching = asyncio.create_task(registry.watch())
+    try:
+        await _listen(runner, settings)
+        await _until_told(producer)
+    finally:
+        watching.cancel()
+        await runner.cleanup()
+        await receiver.drain()
+        left = await producer.close()
+        log.info("stopped", unacknowledged=left)
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+    site = web.TCPSite(runner, settings.ingest_host, settings.ingest_port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {settings.ingest_host}:{settings.ingest_port}: {error.strerror}") from None
+    log.info("listening", host=settings.ingest_host, port=runner.addresses[0][1])
+
+
+async def _until_told(producer: Producer) -> None:
+    """Until a signal, or until the producer is of no more use."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    while not told.is_set():
+        if producer.fatal is not None:
+            raise MillstreamError(f"the Kafka producer cannot go on ({producer.fatal}): start this process again")
+        try:
+            await asyncio.wait_for(told.wait(), FATAL_POLL_SECONDS)
+        except TimeoutError:
+            continue
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(load_settings()))
+    except MillstreamError as error:
+        print(f"connectors.webhook: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
