@@ -67,7 +67,7 @@ Decision = RetrySame | CommitSingly | DeadLetter | Wait | Crash
 def decide(size: int, failures: Failures, error: Exception) -> Decision:
     """What follows when a batch of `size` mutations failed with `error`; `failures` counts this one too."""
     if isinstance(error, TransientError):
-        return Wait(min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2 ** min(failures.transient - 1, 16)))
+        return Wait(min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * (1 << min(failures.transient - 1, 16))))
     if isinstance(error, UnknownTenantError):
         return DeadLetter(error.reason)  # every mutation of a batch has the same tenant
     if isinstance(error, PermanentError):

@@ -81,6 +81,12 @@ def test_a_list_that_fits_stays_together_and_begins_a_chunk_if_it_must() -> None
     assert [c.text.count("step") for c in chunks] == [0, 10]
 
 
+def test_a_line_that_announces_a_list_goes_with_it() -> None:
+    items = [item(f"step {number} " + "word " * 8) for number in range(10)]
+    chunks = cut(paragraph(sentences(10)), paragraph("Do as follows:"), *items)
+    assert [c.text.startswith("Do as follows:") for c in chunks] == [False, True]
+
+
 def test_a_list_that_is_too_long_is_cut_between_items() -> None:
     chunks = cut(*(item(f"step{number} " + "word " * 20) for number in range(40)))
     assert len(chunks) > 1

@@ -1,4 +1,4 @@
-"""The ordered-ack window without I/O: whatever finishes when, acknowledgements have no hole and documents keep order."""
+"""The ordered-ack window without I/O: whatever finishes when, acks have no hole and documents keep their order."""
 
 import pytest
 from hypothesis import given

@@ -1,0 +1,35 @@
+"""`python -m streams --stage prepare|apply|all`: builds what a stage runs on, and runs it.
+
+`all` supervises one process of each stage and starts again what ends by itself. Start-up refuses what does not fit
+together: one line on standard error, exit code 1.
+"""
+
+import argparse
+import asyncio
+import sys
+
+from schemas.errors import MillstreamError
+from streams import stages, supervisor
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and run. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m streams",
+        description="Run a stage: prepare turns changes into mutations, apply makes mutations visible in the index.",
+        epilog="Settings are MILLSTREAM_* variables; `millstream up` sets them and starts both stages.",
+    )
+    parser.add_argument("--stage", required=True, choices=(*stages.STAGES, "all"), help="which stage to run")
+    parser.add_argument("--leashed", action="store_true", help="end when standard input ends (the supervisor sets it)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.stage == "all":
+            return asyncio.run(supervisor.supervise(stages.STAGES))
+        return asyncio.run(stages.run(options.stage, leashed=options.leashed))
+    except MillstreamError as error:
+        print(f"streams: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

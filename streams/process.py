@@ -1,0 +1,140 @@
+"""The life of one stage process: start, watch, stop. Exit code 0 after a signal, 1 after anything else.
+
+Nothing is stopped half-way: at a signal the window takes nothing new and running work finishes, at most some seconds
+long; what was not acknowledged comes again to whoever has its partition next.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from runtime.clock import Clock
+from runtime.health import start_health
+from runtime.metrics import LAG, Metrics
+from streams.app import StageApp
+from streams.core.progress import Observation, Progress, Verdict
+
+_WATCH_SECONDS = 1.0
+_STOP_SECONDS = 10.0
+
+log = structlog.get_logger("millstream.streams")
+
+
+class StuckError(Exception):
+    """Nothing moves although records wait: only a restart helps."""
+
+
+@dataclass(slots=True)
+class Activity:
+    """What a stage tells the watch about itself."""
+
+    steps: int = 0
+    waits: int = 0
+    """How many tenants wait for a part that is away."""
+
+    def stepped(self, steps: int = 1) -> None:
+        """Something was done for a record."""
+        self.steps += steps
+
+    def waits_changed(self, begins: bool) -> None:
+        """A tenant begins or ends to wait."""
+        self.waits += 1 if begins else -1
+
+
+Hook = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class StageProcess:
+    """One stage with everything that lives as long as it does."""
+
+    stage: str
+    app: StageApp
+    topic: str
+    """Its input, with the installation's prefix."""
+    metrics: Metrics
+    metrics_port: int
+    clock: Clock
+    activity: Activity = field(default_factory=Activity)
+    starts: Sequence[Hook] = ()
+    stops: Sequence[Hook] = ()
+    """In the order in which they are called."""
+    verdict: Verdict = field(default_factory=lambda: Verdict(("starting",)))
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set it, or send SIGTERM or SIGINT, and the process stops."""
+
+    async def run(self) -> int:
+        """Live until a signal or a crash. Returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop.set)
+        for start in self.starts:
+            await start()
+        stop_health = (
+            await start_health(self.metrics, self._not_ready, self.metrics_port) if self.metrics_port else None
+        )
+        await self.app.start()
+        log.info("stage started", stage=self.stage)
+        crashed = await self._watch()
+        await self._stop(crashed)
+        if stop_health is not None:
+            await stop_health()
+        log.info("stage stopped", stage=self.stage, crashed=crashed)
+        return 1 if crashed else 0
+
+    async def _watch(self) -> bool:
+        """Until `stop` is set or a crash; whether it was a crash."""
+        progress = Progress(self.clock.monotonic())
+        while not self.stop.is_set():
+            if self.app.should_stop:
+                log.error("stage crashed", stage=self.stage, exc_info=self.app.crash_reason)
+                return True
+            self.verdict = progress.observe(self._observe())
+            if self.verdict.stuck is not None:
+                await self.app.crash(StuckError(self.verdict.stuck))
+                log.error("stage stuck", stage=self.stage, detail=self.verdict.stuck)
+                return True
+            await _first(self.stop.wait(), self.app.wait_until_stopped(), seconds=_WATCH_SECONDS)
+        return False
+
+    def _observe(self) -> Observation:
+        lag = self.app.lag(self.topic)
+        self.metrics.set(LAG, sum(lag.values()), stage=self.stage)
+        return Observation(
+            at=self.clock.monotonic(),
+            assigned=self.app.assigned(),
+            lag=lag,
+            acknowledged=self.app.window.acknowledged,
+            steps=self.activity.steps,
+            waiting=self.activity.waits > 0,
+        )
+
+    async def _serve_health(self) -> Hook | None:
+        if not self.metrics_port:
+            return None
+        return await start_health(self.metrics, self._not_ready, self.metrics_port)
+
+    async def _not_ready(self) -> Sequence[str]:
+        return self.verdict.not_ready
+
+    async def _stop(self, crashed: bool) -> None:
+        if not crashed:
+            await self.app.let_go()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self.app.stop()
+                for stop in self.stops:
+                    await stop()
+        except TimeoutError:
+            log.warning("stage did not stop in time", stage=self.stage)
+
+
+async def _first(*waits: Awaitable[object], seconds: float) -> None:
+    """Until one of `waits` is over, or the time is up; the others are cancelled."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()

@@ -1,0 +1,159 @@
+"""Builds each stage out of its parts. What only one stage needs is imported where that stage is built: a process
+carries what it runs (prepare no store, apply no model and no parser).
+"""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+from runtime import logs
+from runtime.aio_kafka import LogProducer
+from runtime.clock import SystemClock
+from runtime.declarations import load_topics
+from runtime.metrics import Metrics
+from runtime.settings import Settings, load_settings
+from schemas.identity import Tenant
+from schemas.topics import CHANGES, COMMITS, DLQ, GENERATIONS, mutations_topic
+from streams.agents import add_agent, apply_agent, prepare_agent
+from streams.app import StageApp, build_app
+from streams.commit_log import LastingLog, LogCommits
+from streams.dead_letters import DeadLetters
+from streams.journal import Journal
+from streams.process import Activity, Hook, StageProcess
+from streams.startup import check_generation, check_index, check_topics
+from streams.window import OnAck, Window, Work
+
+PREPARE = "prepare"
+APPLY = "apply"
+STAGES = (PREPARE, APPLY)
+
+_WINDOW_BYTES = 48 * 1024 * 1024
+_PARSERS = 2
+"""So that a document that takes long to read does not hold back the others."""
+
+
+def _nobody(_partition: int, _offset: int) -> None:
+    """Prepare has no store to tell its offsets."""
+
+
+async def run(stage: str, *, leashed: bool = False) -> int:
+    """Run one stage until a signal or a crash. Returns the exit code. Raises Config- and TransientError at start."""
+    settings = load_settings()
+    metrics = Metrics()
+    logs.configure(settings, f"streams-{stage}", metrics)
+    process = await (_prepare if stage == PREPARE else _apply)(settings, metrics, SystemClock())
+    if leashed:
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _leash, process)
+    return await process.run()
+
+
+def _leash(process: StageProcess) -> None:
+    """Standard input ended: so did the supervisor."""
+    if not os.read(sys.stdin.fileno(), 1024):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        process.stop.set()
+
+
+async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
+    from index.embedding.fastembed_model import load_embedder
+    from streams.core.recipe import recipe_fingerprint
+    from streams.parse.pool import ParserPool
+    from streams.pipeline import Pipeline
+    from streams.recipe import recipe_of
+    from streams.vectors import Vectors
+
+    topics = load_topics(settings)
+    target = mutations_topic(settings.generation)
+    await asyncio.to_thread(check_topics, settings, topics, (CHANGES, target, DLQ, GENERATIONS))
+    embedder = await asyncio.to_thread(
+        load_embedder, settings.embedding_model, cache_dir=settings.cache_dir, threads=settings.embedding_threads
+    )
+    parts = recipe_of(embedder.fingerprint)
+    await asyncio.to_thread(check_generation, settings, parts)
+    activity, producer = Activity(), LogProducer(settings)
+    log = LastingLog(producer)
+    parser = ParserPool(_PARSERS, seconds=settings.parse_seconds, memory_mb=settings.parse_memory_mb)
+    vectors = Vectors(embedder, on_step=activity.stepped)
+    pipeline = Pipeline(
+        parser=parser,
+        tokens=embedder,
+        vectors=vectors,
+        embedder=embedder.fingerprint,
+        max_tokens=embedder.max_tokens,
+        recipe=recipe_fingerprint(parts),
+        max_document_bytes=settings.max_document_bytes,
+        topics=topics,
+        clock=clock,
+    )
+    letters = DeadLetters(log, topics, PREPARE, clock)
+    work = prepare_agent(pipeline, log, target, letters, Journal(PREPARE, metrics, clock))
+
+    async def warm_up() -> None:
+        await vectors.of([("", "The first text a model embeds takes longer than the others.")])
+
+    async def close_vectors() -> None:
+        await asyncio.to_thread(vectors.close)
+
+    app = _app(settings, PREPARE, CHANGES, work)
+    starts, stops = (producer.start, parser.start, warm_up), (parser.close, close_vectors, producer.stop)
+    return _process(settings, PREPARE, CHANGES, app, metrics, clock, activity, starts, stops)
+
+
+async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
+    from index.weaviate.adapter import connect
+    from index.writer import TenantWriter
+    from streams.apply import Applier, Bounds, StoreOffsets
+
+    topics = load_topics(settings)
+    source = mutations_topic(settings.generation)
+    facts = await asyncio.to_thread(check_topics, settings, topics, (CHANGES, source, COMMITS, DLQ))
+    index = await connect(settings)
+    await check_index(index, facts)
+    activity, producer = Activity(), LogProducer(settings)
+    log = LastingLog(producer)
+    commits = LogCommits(log, topics)
+    name = f"{socket.gethostname()}/{os.getpid()}"
+
+    def writer_for(tenant: Tenant) -> TenantWriter:
+        return TenantWriter(index, commits, tenant, clock, name=name)
+
+    letters = DeadLetters(log, topics, APPLY, clock)
+    applier = Applier(writer_for, letters, topics, Bounds(settings.group_commit), activity.waits_changed)
+    work = apply_agent(applier, letters, Journal(APPLY, metrics, clock))
+    offsets = StoreOffsets(index.put_acknowledged, lambda error: app.crash_soon(error))
+    app = _app(settings, f"{APPLY}.{settings.generation}", source, work, offsets.note)
+    stops = (offsets.flush, producer.stop, index.close)
+    return _process(settings, APPLY, source, app, metrics, clock, activity, (producer.start,), stops)
+
+
+def _app(settings: Settings, group: str, topic: str, work: Work, on_ack: OnAck = _nobody) -> StageApp:
+    app = build_app(settings, f"millstream.{group}")
+    app.window = Window(work, app.crash_soon, records=settings.window, max_bytes=_WINDOW_BYTES, on_ack=on_ack)
+    add_agent(app, topic, settings.kafka_topic_prefix)
+    return app
+
+
+def _process(
+    settings: Settings,
+    stage: str,
+    topic: str,
+    app: StageApp,
+    metrics: Metrics,
+    clock: SystemClock,
+    activity: Activity,
+    starts: Sequence[Hook],
+    stops: Sequence[Hook],
+) -> StageProcess:
+    return StageProcess(
+        stage=stage,
+        app=app,
+        topic=settings.kafka_topic_prefix + topic,
+        metrics=metrics,
+        metrics_port=settings.metrics_port,
+        clock=clock,
+        activity=activity,
+        starts=starts,
+        stops=stops,
+    )

@@ -1,0 +1,70 @@
+"""Keeps one process of each stage running: what ends by itself is started again, a little later each time.
+
+The processes hang on a pipe: when the supervisor goes away, by whatever death, they stop. A signal stops them and
+then it.
+"""
+
+import asyncio
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE
+from collections.abc import Sequence
+
+import structlog
+
+_FIRST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 15.0
+_SETTLED_SECONDS = 60.0
+_STOP_SECONDS = 40.0
+
+log = structlog.get_logger("millstream.streams")
+
+
+def wait_after(attempt: int) -> float:
+    """Seconds before the `attempt`-th restart in a row, from 1."""
+    return min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * (1 << min(attempt - 1, 16)))
+
+
+async def supervise(stages: Sequence[str]) -> int:
+    """Run one process of each stage until a signal. Returns the exit code."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as keepers:
+        for stage in stages:
+            keepers.create_task(_keep(stage, stop))
+    return 0
+
+
+async def _keep(stage: str, stop: asyncio.Event) -> None:
+    attempt = 0
+    while not stop.is_set():
+        started = time.monotonic()
+        code = await _run_once(stage, stop)
+        if stop.is_set():
+            return
+        attempt = 1 if time.monotonic() - started > _SETTLED_SECONDS else attempt + 1
+        log.error("stage ended, starting it again", stage=stage, code=code, seconds=wait_after(attempt))
+        try:
+            await asyncio.wait_for(stop.wait(), wait_after(attempt))
+        except TimeoutError:
+            continue
+
+
+async def _run_once(stage: str, stop: asyncio.Event) -> int:
+    """Run a process of the stage until it ends, or until `stop`: then tell it to, and wait."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "streams", "--stage", stage, "--leashed", stdin=PIPE, start_new_session=True
+    )
+    ended = asyncio.create_task(process.wait())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not ended.done():
+        process.send_signal(signal.SIGTERM)
+        _, late = await asyncio.wait([ended], timeout=_STOP_SECONDS)
+        if late:
+            log.error("stage does not stop, killing it", stage=stage)
+            process.kill()
+    return await ended
