@@ -1,7 +1,7 @@
 """Makes an installation ready: topics, the index with its record, the generation record, and every source's tenant.
 
-Idempotent: run at every start and after every change of sources.yaml. It refuses topics with other partition counts and an
-index of another recipe, and says which command to run.
+Idempotent: run at every start and after every change of sources.yaml. It refuses topics with other partition counts
+and an index of another recipe, and says which command to run.
 """
 
 import asyncio

@@ -1,4 +1,6 @@
-"""How the command line speaks: tables and colour for a person, one JSON document for a program, one line for an error."""
+"""How the command line speaks: tables and colour for a person, one JSON document for a program, one line for an
+error.
+"""
 
 import sys
 from collections.abc import Callable, Iterator

@@ -1,4 +1,6 @@
-"""`millstream demo`: the way of a document, on screen and with times. A step that does not show what it claims fails it."""
+"""`millstream demo`: the way of a document, on screen and with times. A step that does not show what it claims
+fails it.
+"""
 
 from typing import Annotated
 

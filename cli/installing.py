@@ -1,4 +1,6 @@
-"""Puts a sources.yaml in force: checks it, makes everything it needs, then replaces the applied copy the processes watch."""
+"""Puts a sources.yaml in force: checks it, makes everything it needs, then replaces the applied copy the processes
+watch.
+"""
 
 import asyncio
 from pathlib import Path
@@ -23,7 +25,9 @@ def read_sources(file: Path) -> tuple[Sources, str]:
 
 
 def apply_sources(file: Path) -> Sources:
-    """Check `file` against what is in force, create topics, tenants and secrets, and put it in force. Raises ConfigError."""
+    """Check `file` against what is in force, create topics, tenants and secrets, and put it in force. Raises
+    ConfigError.
+    """
     wanted, text = read_sources(file)
     profile, settings = open_profile(), open_settings()
     if settings.sources_file.exists():

@@ -26,7 +26,9 @@ _MARKS = {
 
 
 def bring_up(only: tuple[str, ...] = (), *, quiet: bool = False) -> bool:
-    """Start everything, showing progress on standard error; returns whether it was up already. Raises MillstreamError."""
+    """Start everything, showing progress on standard error; returns whether it was up already. Raises
+    MillstreamError.
+    """
     folder = state_dir()
     was_up = launch.read_status(folder).ready
     profiles.load_or_create(folder, os.environ)

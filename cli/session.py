@@ -1,4 +1,6 @@
-"""The settings a command works with: the environment's, over the project's `.millstream/` profile where there is one."""
+"""The settings a command works with: the environment's, over the project's `.millstream/` profile where there is
+one.
+"""
 
 import os
 from pathlib import Path

@@ -11,7 +11,9 @@ def up(
     only: Annotated[str, typer.Option("--only", help="these parts alone, comma-separated, without Millstream")] = "",
     as_json: bool = JSON,
 ) -> None:
-    """Start everything on loopback, fetching parts once into the user's cache; idempotent. Ctrl-C takes it down again."""
+    """Start everything on loopback, fetching parts once into the user's cache; idempotent. Ctrl-C takes it down
+    again.
+    """
     import orjson
 
     from cli.running import bring_up
@@ -86,20 +88,21 @@ def logs(
 
 def doctor(as_json: bool = JSON) -> None:
     """Say on one screen what is missing and what to do; exit 1 when something is."""
+    import os
     from dataclasses import asdict
 
     from cli.session import state_dir
     from infra.local.doctor import examine
 
     with errors_in_one_line():
-        checks = examine(state_dir())
+        checks = examine(state_dir(), os.environ)
 
         def render() -> None:
             for check in checks:
                 mark = "[green]ok[/]     " if check.ok else "[red]missing[/]"
                 out.print(f"{mark} {check.name:<22} {check.found}")
-                if not check.ok:
-                    out.print(f"        → {check.todo}", style="yellow")
+                if check.remedy:
+                    out.print(f"        → {check.remedy}", style="yellow")
 
         show([asdict(check) for check in checks], as_json, render)
         if not all(check.ok for check in checks):

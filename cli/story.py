@@ -1,4 +1,6 @@
-"""What `millstream demo` shows, step by step. Each step checks what it claims and fails the demo when it does not hold."""
+"""What `millstream demo` shows, step by step. Each step checks what it claims and fails the demo when it does not
+hold.
+"""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -107,7 +109,7 @@ def _expect(holds: bool, claim: str) -> None:
 
 
 def _load(source: str, folder: Path) -> None:
-    from cli.loading import load_folder
+    from cli.folder import load_folder
 
     done = load_folder(folder, source, prune=True)
     out.print(f"   {source}: {done.sent} sent, {done.unchanged} unchanged, {done.deleted} deleted, all answerable")
@@ -115,13 +117,12 @@ def _load(source: str, folder: Path) -> None:
 
 def _post_event(source: str, file: str, wait_as: Asker | None) -> Sequence[str]:
     """Post a signed event; with `wait_as`, wait until it is answerable."""
-    from connectors.webhook.client import post_signed
-
+    from cli.posting import post_signed
     from cli.session import open_settings
 
     settings = open_settings()
     begun = time.monotonic()
-    tokens = post_signed(settings, source, (_EXAMPLES / "events" / file).read_bytes())
+    tokens = post_signed(settings, source, (_EXAMPLES / "events" / file).read_bytes()).tokens
     out.print(f"   {source}: 202 after {1000 * (time.monotonic() - begun):.0f} ms", style="dim")
     if wait_as is not None:
         post("/v1/search", {"question": QUESTION, "at_least": list(tokens), "wait_ms": 5000}, wait_as)

@@ -270,6 +270,12 @@ class Reader:
             await asyncio.sleep(pause)
         return False
 
+    async def reached(self, tenant: Tenant, wanted: Mapping[Document, tuple[str, Version]]) -> frozenset[Document]:
+        """Those of `wanted` (document -> register, version) that a published row has at that version or higher."""
+        published = await self.position(tenant)
+        rows = await states_at(self._index, published, tenant, wanted, published.seq)
+        return frozenset(document for document, row in rows.items() if _reached(row, *wanted[document]))
+
     async def source_documents(self, tenant: Tenant, source: Source) -> dict[Document, DocumentRow]:
         """Newest state of every document of a source, present or not."""
         published = await self.position(tenant)
