@@ -167,10 +167,22 @@ class Head:
     epoch: int
     seq: Seq
     earlier: Mapping[int, Seq]
-    """Earlier epoch -> the last seq it published, as this one found it at its take-over."""
+    """Earlier epoch -> the last seq it published, as this one found it at its take-over. Empty while this is only a
+    claim; with its own epoch -> the seq it began at, once the take-over is settled.
+    """
     published_at: datetime
     swept_seq: Seq = 0
     history_from: Seq = 0
+
+    @property
+    def is_claim(self) -> bool:
+        """Whether it only tells older writers that they are superseded, and shows readers nothing yet."""
+        return not self.earlier
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its take-over is finished; a later one builds on settled heads alone."""
+        return self.epoch in self.earlier
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +215,12 @@ class Published:
 
 def first_head(tenant: Tenant, at: datetime) -> Head:
     """The head a tenant is created with: epoch 0, nothing published."""
-    return Head(tenant=tenant, epoch=0, seq=0, earlier={}, published_at=at)
+    return Head(tenant=tenant, epoch=0, seq=0, earlier={0: 0}, published_at=at)
 
 
 def newest_head(heads: Iterable[Head]) -> Head | None:
-    """The head that counts: the highest epoch's."""
-    return max(heads, key=lambda head: head.epoch, default=None)
+    """The head that counts: the highest epoch's that is more than a claim."""
+    return max((head for head in heads if not head.is_claim), key=lambda head: head.epoch, default=None)
 
 
 def row_id(identity: IndexIdentity, document: Document, epoch: int, mutation: Coordinates, part: str) -> str:

@@ -12,6 +12,7 @@ from index.manifest import ChunkId
 from index.model import ChunkRow, DocumentRow, Head, IndexIdentity, RowId, content_hash, label_list, newest_head, row_id
 from index.plan import Add, Keep, Plan, Rewrite
 from schemas.errors import BrokenIndexError
+from schemas.identity import Tenant
 from schemas.records import Commit, Coordinates, Mutation
 
 
@@ -42,19 +43,41 @@ class Batch:
     at: datetime
 
 
-def head_after(older: Sequence[Head], epoch: int, at: datetime) -> Head:
-    """The head a take-over writes: the older heads' published seq, and what each epoch published."""
-    newest = newest_head(older)
-    if newest is None:
+def claiming_head(tenant: Tenant, epoch: int, at: datetime) -> Head:
+    """The first head of a take-over: older writers find it when they look, before they acknowledge; readers pass over
+    it. So whatever is acknowledged was published before it, and is in every read of the heads after it.
+    """
+    return Head(tenant=tenant, epoch=epoch, seq=0, earlier={}, published_at=at)
+
+
+def shown_head(older: Sequence[Head], epoch: int, at: datetime) -> Head:
+    """The second head: from now on this epoch counts, and shows what the newest older head shows. What older writers
+    publish from now on is seen by nobody.
+    """
+    return _head_on(newest_head(older), older, epoch, at)
+
+
+def settled_head(older: Sequence[Head], epoch: int, at: datetime) -> Head:
+    """The third head, from the older heads read again after the second: with what was published, and seen, meanwhile.
+
+    It builds on the newest settled head. An unsettled one between them may show less than was published before it,
+    and its writer can acknowledge nothing any more.
+    """
+    head = _head_on(newest_head(head for head in older if head.is_settled), older, epoch, at)
+    return replace(head, earlier={**head.earlier, epoch: head.seq})
+
+
+def _head_on(base: Head | None, older: Sequence[Head], epoch: int, at: datetime) -> Head:
+    if base is None:
         raise BrokenIndexError("a tenant's shard has no head: stop and alert")
     return Head(
-        tenant=newest.tenant,
+        tenant=base.tenant,
         epoch=epoch,
-        seq=newest.seq,
-        earlier={**newest.earlier, newest.epoch: newest.seq},
-        published_at=at if newest.seq == 0 else newest.published_at,
-        swept_seq=newest.swept_seq,
-        history_from=newest.history_from,
+        seq=base.seq,
+        earlier={**base.earlier, base.epoch: base.seq},
+        published_at=at if base.seq == 0 else base.published_at,
+        swept_seq=max(head.swept_seq for head in older),
+        history_from=max(head.history_from for head in older),
     )
 
 

@@ -21,7 +21,7 @@ async def states_at(
         newest = rows.get(document, ())
         state = published.state_at(newest, at)
         if state is None and len(newest) >= _PAGE:
-            state = await _older_state(index, published, document, newest[-1].from_seq)
+            state = await _older_state(index, published, document, newest[-1].from_seq + 1)
         if state is not None:
             found[document] = state
     return found
@@ -37,9 +37,15 @@ async def state_before(
 async def _older_state(
     index: VersionedIndex, published: Published, document: Document, below: Seq
 ) -> DocumentRow | None:
-    while rows := await index.document_history(document, limit=_PAGE, below=below):
+    """Rows of one seq may be many, one for each attempt that was cut off, and a page may end among them: the next
+    begins at that seq again.
+    """
+    limit = _PAGE
+    while True:
+        rows = await index.document_history(document, limit=limit, below=below)
         state = published.state_at(rows, below - 1)
-        if state is not None:
+        if state is not None or len(rows) < limit:
             return state
-        below = rows[-1].from_seq
-    return None
+        if rows[0].from_seq == rows[-1].from_seq:
+            limit *= 2
+        below = rows[-1].from_seq + 1

@@ -11,7 +11,17 @@ from index.manifest import ChunkId
 from index.model import ChunkRow, DocumentRow, Head, Published
 from index.plan import NothingChanges, Plan, Rewrite, plan
 from index.port import CommitLog, VersionedIndex
-from index.rows import Batch, PositionedMutation, Step, chunk_rows_of, commit_of, document_row_of, head_after
+from index.rows import (
+    Batch,
+    PositionedMutation,
+    Step,
+    chunk_rows_of,
+    claiming_head,
+    commit_of,
+    document_row_of,
+    settled_head,
+    shown_head,
+)
 from index.states import state_before, states_at
 from runtime.clock import Clock
 from schemas.errors import BrokenIndexError, TransientError
@@ -59,7 +69,8 @@ class TenantWriter:
         self._head: Head | None = None
 
     async def take_over(self) -> Head:
-        """Become the tenant's writer: a new epoch, its head published.
+        """Become the tenant's writer: a new epoch, its head published in three steps (index.rows: claimed, shown,
+        settled).
 
         Raises SupersededError where a later take-over is seen, TransientError where a part does not answer.
         """
@@ -73,14 +84,15 @@ class TenantWriter:
                 at=self._clock.now(),
             )
         )
-        head = head_after(await self._older_heads(offset + 1), offset + 1, self._clock.now())
+        epoch = offset + 1
+        await self._index.put_head(claiming_head(self._tenant, epoch, self._clock.now()))
+        await self._index.put_head(shown_head(await self._older_heads(epoch), epoch, self._clock.now()))
+        head = settled_head(await self._older_heads(epoch), epoch, self._clock.now())
         await self._index.put_head(head)
-        raised = head_after(await self._older_heads(head.epoch), head.epoch, head.published_at)
-        if raised != head:
-            await self._index.put_head(raised)
-        return raised
+        return head
 
     async def _older_heads(self, epoch: int) -> tuple[Head, ...]:
+        """All heads but that of `epoch`. Raises SupersededError where one is of a later epoch."""
         heads = await self._index.heads(self._tenant)
         if any(head.epoch > epoch for head in heads):
             raise SupersededError(f"tenant {self._tenant} was taken over by a later writer than epoch {epoch}")
@@ -89,8 +101,9 @@ class TenantWriter:
     async def commit(self, batch: Sequence[PositionedMutation]) -> tuple[Outcome, ...]:
         """Make a batch visible at once; outcomes in the batch's order. One mutation a document.
 
-        On any error the batch is not acknowledged: hand it in again. Raises TransientError (also for ambiguous writes)
-        and PermanentError (a row the store refuses).
+        On any error the batch is not acknowledged: hand it in again. Raises TransientError (also for ambiguous writes
+        and, as SupersededError, where a later writer may not have seen it) and PermanentError (a row the store
+        refuses).
         """
         if len({item.mutation.document for item in batch}) != len(batch):
             raise ValueError("a batch has at most one mutation of a document")
@@ -103,6 +116,9 @@ class TenantWriter:
             await self._index.put_head(head)
             for (place, step), row in zip(steps.items(), rows, strict=True):
                 outcomes[place] = Committed(commit_of(self._index.identity, row, step.previous))
+        # A later writer may have read the heads before this one was published. Where this look finds no claim, none
+        # has, and what was published is valid for ever: only then is it told and acknowledged.
+        await self._older_heads(head.epoch)
         in_order = tuple(outcomes[place] for place in range(len(batch)))
         await self._log.emit([outcome.commit for outcome in in_order if not isinstance(outcome, Unchanged)])
         self._head = head
