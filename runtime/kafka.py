@@ -8,6 +8,7 @@ given without the installation's prefix everywhere; it is put on and taken off h
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future as ThreadFuture
 from typing import TypeVar
@@ -39,6 +40,7 @@ from schemas.topics import ConcreteTopic
 T = TypeVar("T")
 ClientConfig = dict[str, str | int | float | bool]
 
+_METADATA_PAUSE_SECONDS = 0.02
 _QUIET = 2
 """syslog level "critical": what tools print of librdkafka's own log. Failures come back as errors anyway."""
 
@@ -268,6 +270,15 @@ class KafkaAdmin:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise _admin_error(error) from None
+        self._await_topics([topic.name for topic in topics])
+
+    def _await_topics(self, names: Sequence[str]) -> None:
+        """A created topic reaches the brokers' metadata a moment after the controller acknowledged it."""
+        deadline = time.monotonic() + self._seconds
+        while missing := sorted(set(names) - set(self._describe(names))):
+            if time.monotonic() > deadline:
+                raise TransientError(f"topic {missing[0]} was created but no broker knows it yet: try again")
+            time.sleep(_METADATA_PAUSE_SECONDS)
 
     def _change(self, action: ChangeConfig) -> ConfigResource:
         entries = [
