@@ -1,0 +1,247 @@
+"""`millstream bench freshness|query`: measures the running stack. The benchmarks themselves lie in benchmarks/."""
+
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cli.console import JSON, err, errors_in_one_line, out, show
+
+if TYPE_CHECKING:
+    from benchmarks.progress import Progress
+    from benchmarks.results import Figure, Setup
+    from runtime.settings import Settings
+    from schemas.sources import SourceConfig
+
+app = typer.Typer(
+    help="measure the running stack; the load generator shares its machine, and the result says so",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+_FRESHNESS = (
+    "How soon a change posted to a webhook is answerable, on an idle stack.\n\n"
+    "Posts signed one-chunk documents, one every 150 to 300 ms, and with each 202's token at once asks a question that "
+    "the document answers (at_least, wait_ms). Measured from reading the 202 to reading the answer: the question itself "
+    "is in it, so it is an upper bound. Beside it stand 202 to committed_at, as the commit states it, and the stages "
+    "received, prepared, committed, answered. Embedding is done anew for every document. About a minute and a half; "
+    "the documents are deleted afterwards."
+)
+_QUERY = (
+    "How long an uncached extractive answer takes, alone and under load.\n\n"
+    "The corpus is generated and goes in through the webhook once, into a tenant of its own (bench-20000), embedding "
+    "included: some minutes for 20,000 chunks, much less for --chunks 2000. Later runs use it again; millstream down "
+    "--purge removes it.\n\n"
+    "Then: one client in a closed loop (time inside the server, and of the whole request); an open loop with Poisson "
+    "arrivals, latencies counted from the moment a request was due; 1, 2, 4, … clients until throughput stops rising or "
+    "requests are turned away. Times of each step and the share of right answers stand beside."
+)
+
+CORPUS = "bench-{chunks}"
+"""Tenant and source of a generated corpus: one for each size, so that none disturbs another."""
+
+_TOKEN_TTL = timedelta(hours=1)
+_READER = "bench"
+
+Seed = Annotated[int, typer.Option("--seed", help="of arrivals, documents and questions")]
+Ways = Annotated[Literal["both", "search", "query"], typer.Option("--ask", help="ask /v1/search, /v1/query or both")]
+
+
+@app.command(help=_FRESHNESS)
+def freshness(
+    source: Annotated[str, typer.Option("--source", "-s", help="a declared webhook source")] = "helpdesk",
+    events: Annotated[int, typer.Option("--events", "-n", min=1, help="samples for each way of asking")] = 200,
+    ask: Ways = "both",
+    wait_ms: Annotated[int, typer.Option("--wait-ms", min=1, max=10_000, help="how long an answer may wait")] = 5000,
+    seed: Seed = 1,
+    keep: Annotated[bool, typer.Option("--keep", help="leave the posted documents in the index")] = False,
+    as_json: bool = JSON,
+) -> None:
+    """How soon a change posted to a webhook is answerable, on an idle stack."""
+    from benchmarks import freshness as benchmark
+
+    with errors_in_one_line():
+        settings = _running_settings()
+        declared = _webhook_source(settings, source)
+        plan = benchmark.FreshnessPlan(
+            source=declared,
+            bearer=_bearer(settings, declared),
+            events=events,
+            ways=("search", "query") if ask == "both" else (ask,),
+            wait_ms=wait_ms,
+            seed=seed,
+            keep=keep,
+        )
+        with _shown_progress() as progress:
+            figures = _run(benchmark.measure(settings, plan, _setup, progress))
+        _show(figures, as_json)
+
+
+@app.command(help=_QUERY)
+def query(
+    chunks: Annotated[int, typer.Option("--chunks", min=100, max=400_000, help="size of the corpus")] = 20_000,
+    questions: Annotated[int, typer.Option("--questions", "-n", min=1, help="questions of the single client")] = 500,
+    rate: Annotated[float, typer.Option("--rate", min=0.1, help="requests per second of the open loop")] = 20.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=1.0, help="how long the open loop runs")] = 30.0,
+    clients: Annotated[int, typer.Option("--clients", min=1, max=256, help="most clients of the saturation run")] = 32,
+    seed: Seed = 1,
+    as_json: bool = JSON,
+) -> None:
+    """How long an uncached extractive answer takes, alone and under load."""
+    from benchmarks import query as benchmark
+
+    with errors_in_one_line():
+        settings = _running_settings()
+        name = CORPUS.format(chunks=chunks)
+        declared = _corpus_source(settings, name)
+        plan = benchmark.QueryPlan(
+            source=declared,
+            bearer=_bearer(settings, declared),
+            chunks=chunks,
+            questions=questions,
+            rate=rate,
+            seconds=seconds,
+            most_clients=clients,
+            seed=seed,
+        )
+        with _shown_progress() as progress:
+            figures = _run(benchmark.measure(settings, plan, _setup, progress))
+        _show(figures, as_json)
+
+
+def _running_settings() -> "Settings":
+    """Settings of the running stack. Raises ConfigError where it is not up."""
+    from cli.session import open_profile, open_settings, state_dir
+    from infra.local.status import read_status
+    from schemas.errors import ConfigError
+
+    open_profile()
+    if not read_status(state_dir()).ready:
+        raise ConfigError("the stack is not up: run `millstream up` first, `millstream status` says what is missing")
+    return open_settings()
+
+
+def _webhook_source(settings: "Settings", name: str) -> "SourceConfig":
+    from runtime.declarations import load_sources
+    from schemas.errors import ConfigError
+
+    declared = load_sources(settings)
+    found = declared.get(name)
+    if found is None or found.kind != "webhook":
+        known = ", ".join(source.name for source in declared.sources if source.kind == "webhook") or "none"
+        raise ConfigError(f"{name!r} is no declared webhook source; there are: {known}")
+    if not found.default_acl:
+        raise ConfigError(f"source {name} gives nobody access by default, so nothing could be asked: choose another")
+    return found
+
+
+def _corpus_source(settings: "Settings", name: str) -> "SourceConfig":
+    """The corpus's source, put in force beside the declared ones where it is not yet; sources.yaml stays as it is."""
+    import orjson
+
+    from cli.installing import apply_sources
+    from runtime.declarations import load_sources
+    from schemas.sources import SourceConfig
+
+    declared = load_sources(settings)
+    known = declared.get(name)
+    if known is not None:
+        return known
+    added = SourceConfig(name=name, tenant=name, kind="webhook", default_acl=("public",))
+    wanted = declared.model_copy(update={"sources": (*declared.sources, added)})
+    with TemporaryDirectory(prefix="millstream-bench-") as folder:
+        file = Path(folder) / "sources.yaml"
+        file.write_bytes(orjson.dumps(wanted.model_dump(mode="json")))  # JSON is YAML
+        apply_sources(file)
+    return added
+
+
+def _bearer(settings: "Settings", source: "SourceConfig") -> str:
+    """A token of somebody who may read what the source brings in by default."""
+    from schemas.identity import PUBLIC, USER_PREFIX
+    from serving.auth import issue_token
+
+    groups = [entry for entry in source.default_acl if entry != PUBLIC and not entry.startswith(USER_PREFIX)]
+    users = [entry.removeprefix(USER_PREFIX) for entry in source.default_acl if entry.startswith(USER_PREFIX)]
+    return issue_token(settings, source.tenant, [*users, _READER][0], groups, ttl=_TOKEN_TTL)
+
+
+def _setup() -> "Setup":
+    """The machine and the memory of every process of the stack, as they are now."""
+    from benchmarks.machine import setup
+    from cli.session import state_dir
+    from infra.local.status import read_status
+
+    units = read_status(state_dir()).units
+    return setup({unit.name: unit.pid for unit in units if unit.pid is not None})
+
+
+def _run(work: "Coroutine[object, object, list[Figure]]") -> "list[Figure]":
+    import uvloop
+
+    return uvloop.run(work)
+
+
+@contextmanager
+def _shown_progress() -> "Iterator[Progress]":
+    """A bar a step on standard error, with rate and time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bars:
+        known: dict[str, TaskID] = {}
+
+        def report(step: str, done: float, total: float) -> None:
+            if step not in known:
+                known[step] = bars.add_task(step, total=total, rate="")
+            task = bars.tasks[known[step]]
+            speed = f"{task.speed:.0f}/s" if task.speed else ""
+            bars.update(known[step], completed=done, rate=speed)
+
+        yield report
+
+
+def _show(figures: "Sequence[Figure]", as_json: bool) -> None:
+    show([figure.published() for figure in figures], as_json, _renderer(figures))
+
+
+def _renderer(figures: "Sequence[Figure]") -> Callable[[], None]:
+    def render() -> None:
+        from rich.table import Table
+
+        table = Table("figure", "n", "p50", "p95", "p99", "unit", "requests/s", box=None, pad_edge=False)
+        for figure in figures:
+            rate = "" if figure.requests_per_s is None else f"{figure.requests_per_s:.1f}"
+            times = (f"{value:.1f}" for value in (figure.p50, figure.p95, figure.p99))
+            table.add_row(figure.name, str(figure.n), *times, figure.unit, rate)
+        out.print(table)
+        _render_beside(figures)
+
+    return render
+
+
+def _render_beside(figures: "Sequence[Figure]") -> None:
+    for figure in figures:
+        out.print()
+        out.print(figure.name, style="bold")
+        out.print(f"  {figure.measures}", style="dim", markup=False)
+        out.print("  " + ", ".join(f"{name} {count}" for name, count in figure.outcomes.items()), markup=False)
+        for name, stage in figure.stages.items():
+            out.print(f"  {name:<32} p50 {stage.p50:8.2f}  p95 {stage.p95:8.2f}  p99 {stage.p99:8.2f}", markup=False)
+        for step in figure.steps or ():
+            out.print(f"  {step.clients:>3} clients  {step.requests_per_s:7.1f} requests/s  {step.shed} turned away")
+    last = figures[-1]
+    out.print()
+    memory = ", ".join(f"{name} {size:.0f} MB" for name, size in last.rss_mb.items())
+    out.print(f"memory: {memory}", style="dim", markup=False)
+    machine = last.machine
+    out.print(
+        f"{machine.cpu}, {machine.cores} cores, {machine.memory_mb} MB, Python {machine.python}; commit {last.commit}; "
+        f"load generator: {last.load_generator}",
+        style="dim",
+        markup=False,
+    )
