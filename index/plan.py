@@ -164,7 +164,15 @@ def _conflicts(previous: DocumentRow | None, mutation: Mutation) -> bool:
     if previous is None:
         return False
     content, version = mutation.content, mutation.version
-    if content is not None and version == previous.content_version:
-        deleted = previous.content is ContentState.DELETED
-        return content.deleted != deleted or (not deleted and content.content_hash != previous.content_hash)
-    return mutation.acl is not None and version == previous.acl_version and set(mutation.acl) != set(previous.acl)
+    content_differs = (
+        content is not None
+        and version == previous.content_version
+        and (
+            content.deleted != (previous.content is ContentState.DELETED)
+            or (not content.deleted and content.content_hash != previous.content_hash)
+        )
+    )
+    acl_differs = (
+        mutation.acl is not None and version == previous.acl_version and set(mutation.acl) != set(previous.acl)
+    )
+    return content_differs or acl_differs
