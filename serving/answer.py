@@ -185,7 +185,7 @@ class Answering:
 
     def _judge(self, turn: Turn, found: Retrieved, evidence: tuple[Evidence, ...]) -> Gathered:
         with turn.steps.step("threshold"):
-            sources = tuple(one for one in evidence if turn.thresholds.accepts(one.passage.cosine, one.passage.support))
+            sources = tuple(one for one in evidence if turn.thresholds.accepts(one.passage))
         return Gathered(found, evidence, sources)
 
     def _choose_context(self, turn: Turn, gathered: Gathered) -> tuple[Evidence, ...]:

@@ -10,8 +10,8 @@ from index.model import ChunkRow, DocumentRow, Vector
 from index.reader import Retrieved
 from schemas.identity import Document
 from serving.core.passages import Passage
-from serving.core.threshold import support
-from serving.core.words import terms
+from serving.core.threshold import designations, support
+from serving.core.words import terms, words
 from serving.models import Citation, Origin
 
 
@@ -29,7 +29,7 @@ def gather(
     question: str, vector: Vector, ranked: Sequence[ChunkId], found: Retrieved, chunks: Mapping[ChunkId, ChunkRow]
 ) -> tuple[Evidence, ...]:
     """The ranked chunks that still exist, in order. Cosines are raw; a chunk found by words alone gets one, too."""
-    asked = terms(question)
+    asked, named = terms(question), designations(question)
     cosines = {hit.chunk_id: hit.score for hit in found.vector}
     documents = {hit.chunk_id: hit.document for hit in (*found.vector, *found.lexical)}
     entries = _entries(found.rows, {documents[chunk_id] for chunk_id in ranked})
@@ -40,6 +40,7 @@ def gather(
             continue
         row = found.rows[documents[chunk_id]]
         place, entry = entries[chunk_id]
+        heading = " / ".join((row.title, *chunk.heading_path))
         passage = Passage(
             chunk_id=chunk_id,
             document=row.document,
@@ -49,7 +50,8 @@ def gather(
             event_time=row.event_time,
             place=place,
             cosine=cosines[chunk_id] if chunk_id in cosines else _cosine(vector, chunk.vector),
-            support=support(asked, (row.title, *chunk.heading_path, chunk.text)),
+            support=support(asked, (heading, chunk.text)),
+            is_about=named <= {*words(heading), *words(chunk.text)},
         )
         gathered.append(Evidence(passage, chunk, row, entry))
     return tuple(gathered)

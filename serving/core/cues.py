@@ -52,7 +52,8 @@ _HOLDS: dict[Wanted, re.Pattern[str]] = {
         r"\d\s?(?:EUR|USD|GBP|CHF|PLN|DKK|euros?|dollars?|pounds?|percent|%)|[€$£]\s?\d|free of charge"
     ),
     Wanted.DURATION: re.compile(
-        _NUMBER + r"[ -]+(?:\w+ )?(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?|mornings?|nights?)\b",
+        _NUMBER
+        + r"[ -]+(?:\w+ )?(?:(?:milli)?seconds?|minutes?|hours?|days?|weeks?|months?|years?|mornings?|nights?)\b",
         re.IGNORECASE,
     ),
     Wanted.TIME: re.compile(
@@ -70,7 +71,8 @@ _HOLDS: dict[Wanted, re.Pattern[str]] = {
         r"\b(?:in|at|from|to|on|near|behind|under) (?:the )?[A-ZÀ-Þ0-9]\w+|\b(?:street|floor|building|room)\b"
     ),
     Wanted.REASON: re.compile(
-        r"\b(?:because|since|due|caused?|so that|therefore|reason|in order to|led to|after)\b", re.IGNORECASE
+        r"\b(?:because|since|due to|caused|cause (?:is|was)|reason (?:is|was)|so that|therefore|in order to|led to)\b",
+        re.IGNORECASE,
     ),
 }
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from serving.core.passages import Passage
-from serving.core.words import terms, words
+from serving.core.words import terms
 
 _COMPARING = re.compile(
     r"\b(?:previous(?:ly)?|former(?:ly)?|used to|earlier|older?|in the past|history|historical(?:ly)?"
@@ -31,10 +31,10 @@ def asks_to_compare(question: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class _Edition:
     passage: Passage
+    title: frozenset[str]
     heading: frozenset[str]
+    """Stems of title and headings, numbers included."""
     text: frozenset[str]
-    numbers: frozenset[str]
-    """Numbers of title and headings: years, revisions."""
 
 
 def in_force(question: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
@@ -42,7 +42,7 @@ def in_force(question: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
     if asks_to_compare(question):
         return tuple(passages)
     editions = [_edition(passage) for passage in passages]
-    asked = _numbers(question)
+    asked = terms(question)
     replaced = {
         older.passage.document
         for older in editions
@@ -55,20 +55,17 @@ def in_force(question: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
 
 
 def _edition(passage: Passage) -> _Edition:
-    heading = terms(passage.heading)
-    numbers = _numbers(passage.heading)
-    return _Edition(passage, heading - numbers, terms(passage.text), numbers)
-
-
-def _numbers(text: str) -> frozenset[str]:
-    return frozenset(word for word in words(text) if word[0].isdigit())
+    return _Edition(passage, terms(passage.title), terms(passage.heading), terms(passage.text))
 
 
 def _same_subject(one: _Edition, other: _Edition) -> bool:
-    title_one, title_other = (terms(edition.passage.title) - edition.numbers for edition in (one, other))
-    if _overlap(title_one, title_other) >= _SAME_HEADING and _overlap(one.heading, other.heading) >= _SAME_HEADING:
-        return True
-    return _overlap(one.text, other.text) >= _SAME_TEXT
+    titles = _overlap(_without_numbers(one.title), _without_numbers(other.title))
+    headings = _overlap(_without_numbers(one.heading), _without_numbers(other.heading))
+    return min(titles, headings) >= _SAME_HEADING or _overlap(one.text, other.text) >= _SAME_TEXT
+
+
+def _without_numbers(stems: frozenset[str]) -> frozenset[str]:
+    return frozenset(stem for stem in stems if not stem[0].isdigit())
 
 
 def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
@@ -76,16 +73,16 @@ def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
 
 
 def _replaces(newer: _Edition, older: _Edition, asked: frozenset[str]) -> bool:
-    """A number asked for that only one edition's heading has decides; then the event's time; then the heading."""
-    named_newer, named_older = asked & newer.numbers - older.numbers, asked & older.numbers - newer.numbers
-    if named_newer or named_older:
-        return bool(named_newer) and not named_older
+    """A word asked for that only one edition's title or heading has decides; then the event's time; then the number."""
+    for one, other in ((newer.title, older.title), (newer.heading, older.heading)):
+        named, unnamed = len(asked & one - other), len(asked & other - one)
+        if named != unnamed:
+            return named > unnamed
     times = newer.passage.event_time, older.passage.event_time
     if times[0] is not None and times[1] is not None and abs(times[0] - times[1]) >= _SAME_DAY:
         return times[0] > times[1]
-    return _greatest(newer.numbers) > _greatest(older.numbers)
+    return _greatest(newer.heading) > _greatest(older.heading)
 
 
-def _greatest(numbers: frozenset[str]) -> float:
-    plain = [float(number) for number in numbers if number.isdigit()]
-    return max(plain, default=0.0)
+def _greatest(stems: frozenset[str]) -> float:
+    return max((float(stem) for stem in stems if stem.isdigit()), default=0.0)

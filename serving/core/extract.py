@@ -1,37 +1,47 @@
 """An answer quoted from its sources: the one to four sentences, list items or table rows that answer best. Pure, cheap.
 
-A unit's score is the share of the question's words it holds, each weighted by its rarity among the candidates, words of
-its heading at part value; plus how good its chunk is; plus whether it holds the kind of thing asked for. One document
-speaks first; another joins only with something as good.
+A unit's score is the share of the question's words it holds, each weighted by its rarity among the candidates, words
+that stand in title or heading alone at part value; plus how good its chunk is; plus whether it holds the kind of thing
+asked for. One document speaks first; another joins only with something as good. Constants: measured on the golden set.
 """
 
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from serving.core.cues import Wanted, holds, wanted
 from serving.core.passages import Passage
 from serving.core.sentences import Kind, Unit, units
+from serving.core.threshold import designations
 from serving.core.words import terms
 
 MOST_SENTENCES = 4
 
-_CONTEXT_VALUE = 0.55
-"""What a question word counts that stands in heading, title or lead only."""
+_TITLE_VALUE = 0.90
+_HEADING_VALUE = 0.95
+_COLUMN_VALUE = 0.80
+"""What a question word counts that stands only in the title, in a heading, in a list's lead or a table's header."""
+_DESIGNATION_WEIGHT = 2.0
+_KEY_VALUE = 0.25
+"""A row whose first cell the question names."""
 _CLOSENESS_VALUE = 0.45
 _RANK_VALUE = 0.10
-_CUE_VALUE = 0.22
+_CUE_VALUE = 0.20
 _JOIN = 0.80
 """A further unit needs this share of the best one's score; in another document, _JOIN_ELSEWHERE."""
 _JOIN_ELSEWHERE = 0.90
 _NEW_WORDS = 0.15
 _SAME = 0.75
-_MOST_CHARACTERS = 700
+_MOST_CHARACTERS = 600
+_SHORT = 45
+"""A sentence shorter than this says little without the next one."""
 _POINTS_BACK = re.compile(
     r"^(?:It|This|That|These|Those|They|He|She|Its|Their|Both|Otherwise|In that case|There|Then)\b"
 )
+_TELLING = frozenset({Wanted.REASON, Wanted.STEPS, Wanted.ANYTHING})
+"""Kinds of question that a single fact does not answer: the paragraph goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,120 +61,150 @@ class _Candidate:
     order: int
     unit: Unit
     own: frozenset[str]
-    context: frozenset[str]
+    around: frozenset[str]
+    """Words of title, headings, lead and column names."""
+    score: float
 
 
 def extract(question: str, passages: Sequence[Passage], *, most: int = MOST_SENTENCES) -> tuple[Pick, ...]:
     """At most `most` picks: the best one's document first, within a document as it is written. Empty: no answer."""
+    kind = wanted(question)
     asked = terms(question)
-    candidates = [
-        _Candidate(number, order, unit, terms(unit.quote), terms(f"{passage.heading} {unit.lead}"))
+    found = [
+        (number, order, unit)
         for number, passage in enumerate(passages)
         for order, unit in enumerate(units(passage.text))
     ]
-    if not candidates:
+    if not found:
         return ()
-    weights = _rarity(asked, candidates)
-    kind = wanted(question)
-    scored = sorted(
-        ((_score(candidate, passages, weights, kind), candidate) for candidate in candidates),
-        key=lambda pair: (-pair[0], pair[1].passage, pair[1].order),
-    )
-    chosen = _choose(scored, passages, weights, kind, most)
+    weights = _weights(asked, designations(question), [unit for _, _, unit in found])
+    candidates = [_candidate(number, order, unit, passages[number], weights, kind) for number, order, unit in found]
+    chosen = _choose(candidates, passages, weights, kind, most)
+    chosen = _told_out(chosen, candidates, kind, most)
     return tuple(
-        Pick(candidate.passage, candidate.unit.text, candidate.unit.quote, candidate.unit.kind is not Kind.SENTENCE)
-        for candidate in _in_reading_order(_with_antecedents(chosen, candidates, most), passages)
+        Pick(one.passage, one.unit.text, one.unit.quote, one.unit.kind is not Kind.SENTENCE)
+        for one in _in_reading_order(chosen, passages)
     )
 
 
-def _rarity(asked: frozenset[str], candidates: Sequence[_Candidate]) -> dict[str, float]:
-    """Weight of each question word, rare ones more; the weights add up to 1."""
-    counts = Counter(term for candidate in candidates for term in asked & (candidate.own | candidate.context))
-    total = len(candidates)
-    raw = {term: math.log(1.0 + total / (1.0 + counts[term])) for term in asked}
+def _weights(asked: frozenset[str], named: frozenset[str], found: Sequence[Unit]) -> dict[str, float]:
+    """Weight of each question word, rare ones and codes more; the weights add up to 1."""
+    counts = Counter(term for unit in found for term in asked & terms(unit.quote))
+    total = len(found)
+    raw = {
+        term: math.log(1.0 + total / (1.0 + counts[term])) * (_DESIGNATION_WEIGHT if term in named else 1.0)
+        for term in asked
+    }
     whole = sum(raw.values()) or 1.0
     return {term: weight / whole for term, weight in raw.items()}
 
 
-def _score(candidate: _Candidate, passages: Sequence[Passage], weights: dict[str, float], kind: Wanted) -> float:
-    passage = passages[candidate.passage]
-    overlap = sum(
-        weight * (1.0 if term in candidate.own else _CONTEXT_VALUE)
-        for term, weight in weights.items()
-        if term in candidate.own or term in candidate.context
-    )
-    cue = _CUE_VALUE if holds(kind, candidate.unit.quote) else 0.0
-    if kind is Wanted.STEPS and candidate.unit.kind is Kind.ITEM:
-        cue = _CUE_VALUE / 2
-    rank = _RANK_VALUE / (1 + candidate.passage)
-    return overlap + _CLOSENESS_VALUE * max(0.0, passage.cosine) + rank + cue
+def _candidate(
+    number: int, order: int, unit: Unit, passage: Passage, weights: dict[str, float], kind: Wanted
+) -> _Candidate:
+    own, lead = terms(unit.quote), terms(unit.lead)
+    title, heading = terms(passage.title), terms(" ".join(passage.heading_path))
+    overlap = sum(weight * _value(term, own, heading, title, lead) for term, weight in weights.items())
+    cue = _CUE_VALUE if holds(kind, unit.quote) else 0.0
+    if unit.kind is Kind.ROW and _is_named(unit, weights.keys()):
+        cue += _KEY_VALUE
+    score = overlap + cue + _CLOSENESS_VALUE * max(0.0, passage.cosine) + _RANK_VALUE / (1 + number)
+    return _Candidate(number, order, unit, own, title | heading | lead, score)
+
+
+def _is_named(row: Unit, asked: Set[str]) -> bool:
+    key = terms(row.quote.split(" | ")[0])
+    return bool(key) and key <= asked
+
+
+def _value(
+    term: str, own: frozenset[str], heading: frozenset[str], title: frozenset[str], lead: frozenset[str]
+) -> float:
+    if term in own:
+        return 1.0
+    if term in heading:
+        return _HEADING_VALUE
+    if term in title:
+        return _TITLE_VALUE
+    return _COLUMN_VALUE if term in lead else 0.0
 
 
 def _choose(
-    scored: Sequence[tuple[float, _Candidate]],
-    passages: Sequence[Passage],
-    weights: dict[str, float],
-    kind: Wanted,
-    most: int,
+    candidates: Sequence[_Candidate], passages: Sequence[Passage], weights: dict[str, float], kind: Wanted, most: int
 ) -> list[_Candidate]:
-    best, first = scored[0]
+    """The best unit, then those nearly as good that add words of the question, or go on with the best one's list."""
+    ranked = sorted(candidates, key=lambda one: (-one.score, one.passage, one.order))
+    first = ranked[0]
     chosen = [first]
-    covered = set(first.own)
+    covered = first.own | first.around
     length = len(first.unit.text)
-    for score, candidate in scored[1:]:
-        if len(chosen) == most or score < _JOIN * best:
+    for one in ranked[1:]:
+        elsewhere = passages[one.passage].document != passages[first.passage].document
+        if len(chosen) == most or one.score < _JOIN * first.score:
             break
-        elsewhere = passages[candidate.passage].document != passages[first.passage].document
-        if (
-            score < (_JOIN_ELSEWHERE if elsewhere else _JOIN) * best
-            or length + len(candidate.unit.text) > _MOST_CHARACTERS
-        ):
+        if one.score < _JOIN_ELSEWHERE * first.score and elsewhere:
             continue
-        if any(_same(candidate.own, other.own) for other in chosen):
+        if length + len(one.unit.text) > _MOST_CHARACTERS or any(_same(one.own, other.own) for other in chosen):
             continue
-        new = sum(weight for term, weight in weights.items() if term in candidate.own and term not in covered)
-        runs_on = _is_run(candidate, first, kind)
-        if new < _NEW_WORDS and not runs_on:
+        new = sum(weight for term, weight in weights.items() if term in one.own and term not in covered)
+        if new < _NEW_WORDS and not (kind in _TELLING and _is_run(one, first)):
             continue
-        chosen.append(candidate)
-        covered |= candidate.own
-        length += len(candidate.unit.text)
+        chosen.append(one)
+        covered |= one.own
+        length += len(one.unit.text)
     return chosen
 
 
-def _is_run(candidate: _Candidate, first: _Candidate, kind: Wanted) -> bool:
-    """Items of the list the best unit is in belong together where steps or several things are asked for."""
-    same_block = candidate.passage == first.passage and candidate.unit.block == first.unit.block
-    return same_block and candidate.unit.kind is Kind.ITEM and kind in {Wanted.STEPS, Wanted.ANYTHING}
+def _is_run(one: _Candidate, first: _Candidate) -> bool:
+    """Items of one list belong together."""
+    return one.passage == first.passage and one.unit.block == first.unit.block and one.unit.kind is Kind.ITEM
 
 
 def _same(one: frozenset[str], other: frozenset[str]) -> bool:
     return bool(one | other) and len(one & other) / len(one | other) >= _SAME
 
 
-def _with_antecedents(chosen: Sequence[_Candidate], candidates: Sequence[_Candidate], most: int) -> list[_Candidate]:
-    """A sentence that points back ("It …") brings the one before it, where there is room."""
+def _told_out(
+    chosen: Sequence[_Candidate], candidates: Sequence[_Candidate], kind: Wanted, most: int
+) -> list[_Candidate]:
+    """Add what makes the sentences understandable: the one before "It …", the one after a very short one, and - where a
+    single fact is no answer - how the paragraph goes on.
+    """
     whole = list(chosen)
-    by_place = {(candidate.passage, candidate.order): candidate for candidate in candidates}
-    for candidate in chosen:
-        before = by_place.get((candidate.passage, candidate.order - 1))
+    by_place = {(one.passage, one.order): one for one in candidates}
+
+    def add(one: _Candidate, step: int) -> bool:
+        neighbour = by_place.get((one.passage, one.order + step))
+        length = sum(len(other.unit.text) for other in whole)
         if (
-            len(whole) < most
-            and before is not None
-            and before not in whole
-            and before.unit.block == candidate.unit.block
-            and _POINTS_BACK.match(candidate.unit.text)
+            neighbour is None
+            or neighbour in whole
+            or len(whole) >= most
+            or neighbour.unit.kind is not Kind.SENTENCE
+            or neighbour.unit.block != one.unit.block
+            or length + len(neighbour.unit.text) > _MOST_CHARACTERS
         ):
-            whole.append(before)
+            return False
+        whole.append(neighbour)
+        return True
+
+    for one in chosen:
+        if _POINTS_BACK.match(one.unit.text):
+            add(one, -1)
+        if len(one.unit.text) < _SHORT and one.unit.kind is Kind.SENTENCE:
+            add(one, +1)
+    if kind in _TELLING and len(chosen) == 1 and chosen[0].unit.kind is Kind.SENTENCE:
+        last = whole[-1] if whole[-1].order > chosen[0].order else chosen[0]
+        while add(last, +1):
+            last = whole[-1]
     return whole
 
 
 def _in_reading_order(chosen: Sequence[_Candidate], passages: Sequence[Passage]) -> list[_Candidate]:
     """Documents in the order of their best unit; within a document as it is written."""
     first: dict[object, int] = {}
-    for place, candidate in enumerate(chosen):
-        first.setdefault(passages[candidate.passage].document, place)
+    for place, one in enumerate(chosen):
+        first.setdefault(passages[one.passage].document, place)
     return sorted(
-        chosen,
-        key=lambda one: (first[passages[one.passage].document], passages[one.passage].place, one.order),
+        chosen, key=lambda one: (first[passages[one.passage].document], passages[one.passage].place, one.order)
     )

@@ -22,6 +22,8 @@ class Passage:
     """Raw cosine of question and chunk, in [-1, 1]; never a fused or normalised score."""
     support: float
     """Share of the question's content words that stand in title, headings or text, in [0, 1]."""
+    is_about: bool = True
+    """Whether every code and model number that the question names stands in title, headings or text."""
 
     @property
     def heading(self) -> str:

@@ -3,16 +3,10 @@
 from collections.abc import Sequence
 
 from serving.core.passages import Passage
-
-SUPPORT_VALUE = 0.5
-"""What full support of the question's words is worth beside a cosine; measured on the golden set."""
-
-
-def relevance(passage: Passage) -> float:
-    """How well a passage fits: raw cosine plus the share of the question's words in it."""
-    return passage.cosine + SUPPORT_VALUE * passage.support
+from serving.core.threshold import relevance
 
 
 def rerank(passages: Sequence[Passage]) -> tuple[int, ...]:
     """Indexes of the passages, best first; ties stay in fused order."""
-    return tuple(sorted(range(len(passages)), key=lambda place: (-relevance(passages[place]), place)))
+    fit = [relevance(passage) for passage in passages]
+    return tuple(sorted(range(len(passages)), key=lambda place: (-fit[place], place)))

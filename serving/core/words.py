@@ -67,7 +67,7 @@ def stem(word: str) -> str:
 
 def _without_ending(word: str) -> str:
     for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= max(_SHORTEST_STEM, 5 - len(ending)):
+        if word.endswith(ending) and len(word) - len(ending) >= _SHORTEST_STEM:
             stemmed = word[: -len(ending)]
             if ending in {"s", "es"} and word.endswith("ss"):
                 return word
