@@ -13,7 +13,7 @@ from datetime import datetime
 from index.manifest import ChunkId
 from index.model import ChunkRow, DocumentRow, Published, Seq, Vector, newest_head
 from index.port import Hit, LegFilter, VersionedIndex
-from index.states import states_at
+from index.states import history_before, states_at
 from runtime.clock import Clock
 from schemas.errors import BrokenIndexError, PermanentError, TransientError
 from schemas.identity import Document, Source, Tenant
@@ -222,7 +222,9 @@ class Reader:
     async def document(
         self, document: Document, principals: frozenset[str], *, as_of: Seq | None = None, history: bool = False
     ) -> tuple[Published, DocumentRow | None]:
-        """One document's state; None whether it is absent, deleted or forbidden."""
+        """One document's state; None whether it is absent, deleted or forbidden: today, or to all of today's groups
+        then.
+        """
         published = await self.position(document.tenant)
         at = await self.published_at(published, as_of)
         today = (await states_at(self._index, published, document.tenant, [document], published.seq)).get(document)
@@ -231,7 +233,8 @@ class Reader:
         if at == published.seq:
             return published, today if today.is_present else None
         then = (await states_at(self._index, published, document.tenant, [document], at)).get(document)
-        return published, then if then is not None and then.is_present else None
+        readable = then is not None and then.is_present and _was_written_for(then, principals)
+        return published, then if readable else None
 
     async def versions(
         self,
@@ -242,14 +245,19 @@ class Reader:
         below: Seq | None = None,
         history: bool = False,
     ) -> tuple[Published, tuple[DocumentRow, ...]]:
-        """The document's audit trail, newest first; empty whether it is absent or forbidden."""
+        """The document's audit trail, newest first: up to `limit` rows, fewer only at its end. Empty whether it is
+        absent or forbidden; rows written for none of `principals` are left out.
+        """
         published = await self.position(document.tenant)
         today = (await states_at(self._index, published, document.tenant, [document], published.seq)).get(document)
         if today is None or not _may_read(today, principals, history=history):
             return published, ()
-        ceiling = min(below or published.seq + 1, published.seq + 1)
-        rows = await self._index.document_history(document, limit=limit, below=ceiling)
-        return published, tuple(row for row in rows if published.is_valid(row))
+        ceiling = published.seq + 1 if below is None else min(below, published.seq + 1)
+
+        def counts(row: DocumentRow) -> bool:
+            return published.is_valid(row) and _was_written_for(row, principals)
+
+        return published, await history_before(self._index, document, ceiling, limit=limit, counts=counts)
 
     async def wait_for(self, document: Document, register: str, version: Version, *, until: float) -> bool:
         """Wait until a published row has `register` (content or acl) at `version` or higher; `until` is monotonic time.
@@ -327,6 +335,11 @@ def _listed(view: _View, question: Question, document: Document) -> frozenset[Ch
 def _may_read(today: DocumentRow, principals: frozenset[str], *, history: bool) -> bool:
     """Today's permissions; a document deleted since needs the history scope."""
     return today.permits(principals) and (today.is_present or history)
+
+
+def _was_written_for(then: DocumentRow, principals: frozenset[str]) -> bool:
+    """The hints of then: what was written for a group stays unreadable to those who have only other ones since."""
+    return any(principal in principals for principal in then.hint)
 
 
 def _reached(row: DocumentRow, register: str, version: Version) -> bool:
