@@ -54,7 +54,7 @@ class Connect:
     bootstrap: str
     name: str = "connect"
     needs: tuple[str, ...] = field(default=("kafka",))
-    ready_seconds: float = 90.0
+    ready_seconds: float = 180.0
 
     @property
     def address(self) -> str:

@@ -71,7 +71,7 @@ class Kafka:
     answers: Callable[[str], bool] = kafka_answers
     name: str = "kafka"
     needs: tuple[str, ...] = field(default=())
-    ready_seconds: float = 60.0
+    ready_seconds: float = 120.0
 
     @property
     def address(self) -> str:

@@ -41,7 +41,7 @@ class Postgres:
     password: str = field(repr=False)
     name: str = "postgres"
     needs: tuple[str, ...] = field(default=())
-    ready_seconds: float = 60.0
+    ready_seconds: float = 120.0
 
     @property
     def address(self) -> str:

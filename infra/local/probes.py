@@ -67,11 +67,14 @@ def kafka_answers(bootstrap: str) -> bool:
             answer = _receive(connection, min(size, 65_536))
     except OSError:
         return False
-    return _brokers_and_controller(answer)
+    return has_broker_and_controller(answer)
 
 
-def _brokers_and_controller(answer: bytes) -> bool:
-    """Response: correlation id, throttle ms, brokers[node, host, port, rack or null], cluster id, controller."""
+def has_broker_and_controller(answer: bytes) -> bool:
+    """Whether a Metadata response names both.
+
+    Its fields: correlation id, throttle ms, brokers[node, host, port, rack or null], cluster id, controller.
+    """
     try:
         (brokers,) = struct.unpack_from(">i", answer, 8)
         at = 12

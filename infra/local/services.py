@@ -24,7 +24,7 @@ class Service:
     needs: tuple[str, ...]
     directory: Path
     log_file: Path
-    ready_seconds: float = 90.0
+    ready_seconds: float = 120.0
 
     @property
     def address(self) -> str:

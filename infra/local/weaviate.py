@@ -69,7 +69,7 @@ class Weaviate:
     api_key: str = field(repr=False)
     name: str = "weaviate"
     needs: tuple[str, ...] = field(default=())
-    ready_seconds: float = 90.0
+    ready_seconds: float = 120.0
 
     @property
     def address(self) -> str:
