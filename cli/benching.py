@@ -25,11 +25,11 @@ app = typer.Typer(
 
 _FRESHNESS = (
     "How soon a change posted to a webhook is answerable, on an idle stack.\n\n"
-    "Posts signed one-chunk documents, one every 150 to 300 ms, and with each 202's token at once asks a question that "
-    "the document answers (at_least, wait_ms). Measured from reading the 202 to reading the answer: the question itself "
-    "is in it, so it is an upper bound. Beside it stand 202 to committed_at, as the commit states it, and the stages "
-    "received, prepared, committed, answered. Embedding is done anew for every document. About a minute and a half; "
-    "the documents are deleted afterwards."
+    "Posts signed one-chunk documents, one every 150 to 300 ms, and with each 202's token at once asks a question "
+    "that the document answers (at_least, wait_ms). Measured from reading the 202 to reading the answer: the question "
+    "itself is in it, so it is an upper bound. Beside it stand 202 to committed_at, as the commit states it, and the "
+    "stages received, prepared, committed, answered. Embedding is done anew for every document. About a minute and a "
+    "half; the documents are deleted afterwards."
 )
 _QUERY = (
     "How long an uncached extractive answer takes, alone and under load.\n\n"
@@ -37,8 +37,8 @@ _QUERY = (
     "included: some minutes for 20,000 chunks, much less for --chunks 2000. Later runs use it again; millstream down "
     "--purge removes it.\n\n"
     "Then: one client in a closed loop (time inside the server, and of the whole request); an open loop with Poisson "
-    "arrivals, latencies counted from the moment a request was due; 1, 2, 4, … clients until throughput stops rising or "
-    "requests are turned away. Times of each step and the share of right answers stand beside."
+    "arrivals, latencies counted from the moment a request was due; 1, 2, 4, … clients until throughput stops rising "
+    "or requests are turned away. Times of each step and the share of right answers stand beside."
 )
 
 CORPUS = "bench-{chunks}"

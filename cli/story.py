@@ -117,12 +117,12 @@ def _load(source: str, folder: Path) -> None:
 
 def _post_event(source: str, file: str, wait_as: Asker | None) -> Sequence[str]:
     """Post a signed event; with `wait_as`, wait until it is answerable."""
-    from cli.posting import post_signed
+    from connectors.webhook.client import post_signed
     from cli.session import open_settings
 
     settings = open_settings()
     begun = time.monotonic()
-    tokens = post_signed(settings, source, (_EXAMPLES / "events" / file).read_bytes()).tokens
+    tokens = post_signed(settings, source, (_EXAMPLES / "events" / file).read_bytes())
     out.print(f"   {source}: 202 after {1000 * (time.monotonic() - begun):.0f} ms", style="dim")
     if wait_as is not None:
         post("/v1/search", {"question": QUESTION, "at_least": list(tokens), "wait_ms": 5000}, wait_as)
