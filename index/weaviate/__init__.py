@@ -1,9 +1,14 @@
 """The versioned index on Weaviate."""
 
+import warnings
+
 from index.model import IndexIdentity
-from index.weaviate.adapter import WeaviateIndex
-from index.weaviate.client import StoreAddress
 from runtime.settings import Settings
+
+# A dependency of the official client prints a deprecation notice whenever it is imported.
+with warnings.catch_warnings(record=True):
+    from index.weaviate.adapter import WeaviateIndex
+    from index.weaviate.client import StoreAddress
 
 __all__ = ["StoreAddress", "WeaviateIndex", "open_index"]
 
