@@ -20,6 +20,7 @@ PATH = "/v1/sources/{source}/events"
 REQUEST_ID_HEADER = "X-Request-Id"
 BODY_SECONDS = 30.0
 
+REQUEST_ID = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 log = structlog.get_logger("millstream.webhook")
@@ -44,7 +45,7 @@ async def _named_requests(request: web.Request, handler: Handler) -> web.StreamR
     """Every request has an id, every answer carries it, aiohttp's own refusals are problems too."""
     given = request.headers.get(REQUEST_ID_HEADER, "")
     request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-    request["request_id"] = request_id
+    request[REQUEST_ID] = request_id
     try:
         response = await handler(request)
     except web.HTTPException as refusal:
@@ -71,13 +72,13 @@ async def _post(request: web.Request, receiver: Receiver, metrics: Metrics) -> w
         content = {"accepted": len(outcome.tokens), "tokens": outcome.tokens}
         response = web.Response(body=orjson.dumps(content), status=202, content_type="application/json")
     else:
-        response = outcome.response(request["request_id"])
+        response = outcome.response(request[REQUEST_ID])
     seconds = time.monotonic() - begun
     metrics.count(INGEST_REQUESTS, source=shown, status=str(response.status))
     metrics.observe(INGEST_SECONDS, seconds, source=shown)
     log.info(
         "request",
-        request_id=request["request_id"],
+        request_id=request[REQUEST_ID],
         source=shown,
         status=response.status,
         problem=outcome.kind if isinstance(outcome, Problem) else None,

@@ -1,0 +1,269 @@
+"""The flow of a webhook request, on a log in memory."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pytest
+
+from connectors.webhook.events import MAX_EVENTS
+from connectors.webhook.problems import Problem
+from connectors.webhook.receiver import Gate, Limits, Receiver, Taken
+from connectors.webhook.registry import Registry, load_senders
+from connectors.webhook.signatures import Secret, signed_headers
+from runtime.clock import ManualClock
+from runtime.freshness_token import TokenKey, open_token
+from runtime.log_port import Headers, MemoryLog
+from runtime.metrics import INGEST_EVENTS, INGEST_QUEUED_BYTES, INGEST_REPEATS, SOURCES_RELOADS, Metrics
+from runtime.settings import PACKAGED_TOPICS, Settings
+from schemas.codec import decode
+from schemas.errors import ConfigError, TooLargeError, TransientError
+from schemas.identity import Tenant
+from schemas.records import Coordinates, DocumentChange
+from schemas.topics import CHANGES, parse_topics
+from schemas.versions import Version
+
+KEY = TokenKey(bytes(32))
+TOPICS = parse_topics(PACKAGED_TOPICS.read_text())
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+SECRET = "whsec_" + "A" * 32
+SOURCES = """
+version: 1
+sources:
+  - {name: wiki, tenant: acme, kind: webhook, default_acl: [staff]}
+  - {name: notes, tenant: other, kind: webhook}
+  - {name: handbook, tenant: acme, kind: files}
+"""
+
+
+class Setup:
+    """A receiver with everything around it in memory, and a sender for it."""
+
+    def __init__(self, folder: Path, log: MemoryLog, ack_seconds: float = 10.0) -> None:
+        self.sources = folder / "sources.yaml"
+        self.secrets = folder / "secrets.json"
+        self.sources.write_text(SOURCES)
+        self.secrets.touch(mode=0o600)
+        self.secrets.write_text(json.dumps({"wiki": SECRET, "notes": "whsec_" + "B" * 32}))
+        settings = Settings(sources_file=self.sources, webhook_secrets_file=self.secrets)
+        self.metrics = Metrics()
+        self.registry = Registry(settings, lambda: load_senders(settings, {}), self.metrics)
+        self.log = log
+        self.clock = ManualClock(NOW)
+        limits = Limits(1000, ack_seconds=ack_seconds)
+        self.receiver = Receiver(self.registry, log, TOPICS, KEY, limits, self.clock, self.metrics)
+
+    async def send(
+        self, content: object, *, source: str = "wiki", message: str = "msg_1", secret: str = SECRET
+    ) -> Taken | Problem:
+        body = content if isinstance(content, bytes) else orjson.dumps(content)
+        try:
+            headers = signed_headers(Secret(secret), body, self.clock.now(), message)
+        except UnicodeDecodeError:
+            headers = {}
+        return await self.receiver.receive(source, headers, body)
+
+    def changes(self) -> list[DocumentChange]:
+        return [decode(record.value, DocumentChange) for record in self.log.records(CHANGES) if record.value]
+
+
+def upsert(doc_id: str = "a", **fields: object) -> dict[str, object]:
+    return {"op": "upsert", "doc_id": doc_id, "body": "text", **fields}
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    return Setup(tmp_path, MemoryLog())
+
+
+async def test_a_signed_event_is_in_the_log_when_its_token_is_given(setup: Setup) -> None:
+    taken = await setup.send(upsert(acl=["hr"]))
+    assert isinstance(taken, Taken)
+    token = open_token(KEY, taken.tokens[0], Tenant("acme"))
+    content, copy = setup.changes()
+    assert (content.tenant, content.source, content.doc_id, content.body) == ("acme", "wiki", "a", b"text")
+    assert content.event_id == content.origin.reference == "msg_1/0"
+    assert content.received_at == NOW
+    assert copy.acl == ("hr",)
+    assert (token.document, token.register, token.version) == (content.document, "content", Version(1, 0, 0))
+    assert setup.metrics.value(INGEST_EVENTS, source="wiki", op="upsert") == 1
+
+
+async def test_a_batch_gives_a_token_an_event_in_order(setup: Setup) -> None:
+    batch = {"events": [upsert("a"), {"op": "acl", "doc_id": "b", "acl": []}, {"op": "delete", "doc_id": "a"}]}
+    taken = await setup.send(batch)
+    assert isinstance(taken, Taken)
+    tokens = [open_token(KEY, token, Tenant("acme")) for token in taken.tokens]
+    assert [(token.document.doc_id, token.register) for token in tokens] == [
+        ("a", "content"),
+        ("b", "acl"),
+        ("a", "content"),
+    ]
+    assert tokens[0].version < tokens[2].version
+
+
+@pytest.mark.parametrize("source", ["unknown", "handbook", "notes", "", "../wiki"])
+async def test_unknown_sources_and_bad_signatures_are_answered_alike(setup: Setup, source: str) -> None:
+    refused = await setup.send(upsert(), source=source)
+    tampered = await setup.send(upsert(), secret="whsec_" + "C" * 32)
+    assert isinstance(refused, Problem)
+    assert refused == tampered
+    assert refused.status == 401
+    assert setup.changes() == []
+
+
+async def test_a_stale_message_is_refused(setup: Setup) -> None:
+    body = orjson.dumps(upsert())
+    headers = signed_headers(Secret(SECRET), body, setup.clock.now(), "msg_1")
+    setup.clock.advance(301)
+    refused = await setup.receiver.receive("wiki", headers, body)
+    assert isinstance(refused, Problem)
+    assert refused.status == 401
+
+
+async def test_one_wrong_event_refuses_the_whole_batch(setup: Setup) -> None:
+    refused = await setup.send({"events": [upsert("a"), upsert("b", acl=["staff "]), upsert("c")]})
+    assert isinstance(refused, Problem)
+    assert refused.status == 400
+    assert [(fault.event, fault.field) for fault in refused.faults] == [(1, "acl")]
+    assert setup.changes() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "kind"),
+    [
+        (b"{", 400, "malformed-json"),
+        (b"\xff", 400, "malformed-json"),
+        ({"events": []}, 400, "invalid-event"),
+        ({"events": [upsert()] * (MAX_EVENTS + 1)}, 400, "invalid-event"),
+        (upsert(version=3), 400, "invalid-event"),
+        ({"op": "erase", "doc_id": "a"}, 400, "invalid-event"),
+        (upsert(body="x" * 1001), 413, "too-large"),
+    ],
+)
+async def test_bad_bodies_are_problems(setup: Setup, content: object, status: int, kind: str) -> None:
+    refused = await setup.send(content)
+    assert isinstance(refused, Problem)
+    assert (refused.status, refused.kind) == (status, kind)
+    assert setup.changes() == []
+
+
+async def test_a_repeated_message_gets_the_same_tokens_and_nothing_new_in_the_log(setup: Setup) -> None:
+    first = await setup.send(upsert())
+    setup.clock.advance(60)
+    again = await setup.send(upsert())
+    assert isinstance(first, Taken)
+    assert isinstance(again, Taken)
+    assert again.tokens == first.tokens
+    assert again.repeated
+    assert len(setup.changes()) == 1
+    assert setup.metrics.value(INGEST_REPEATS, source="wiki") == 1
+
+
+async def test_messages_that_come_at_the_same_time_share_one_append(setup: Setup) -> None:
+    answers = await asyncio.gather(*(setup.send(upsert()) for _ in range(5)))
+    assert len({answer.tokens for answer in answers if isinstance(answer, Taken)}) == 1
+    assert len(setup.changes()) == 1
+
+
+async def test_an_id_that_comes_with_another_body_is_a_conflict(setup: Setup) -> None:
+    await setup.send(upsert("a"))
+    refused = await setup.send(upsert("b"))
+    assert isinstance(refused, Problem)
+    assert (refused.status, refused.kind) == (409, "webhook-id-reused")
+    assert len(setup.changes()) == 1
+
+
+async def test_the_same_id_of_another_source_is_another_message(setup: Setup) -> None:
+    await setup.send(upsert("a"))
+    assert isinstance(await setup.send(upsert("b"), source="notes", secret="whsec_" + "B" * 32), Taken)
+
+
+async def test_a_log_that_refuses_is_a_503_and_the_repetition_is_tried_anew(tmp_path: Path) -> None:
+    errors: list[Exception] = [TransientError("down")]
+    setup = Setup(tmp_path, MemoryLog(refuse=lambda _topic, _key: errors.pop() if errors else None))
+    refused = await setup.send(upsert())
+    assert isinstance(refused, Problem)
+    assert (refused.status, refused.retry_after) == (503, 2)
+    assert isinstance(await setup.send(upsert()), Taken)
+
+
+class StuckLog(MemoryLog):
+    """Acknowledges when told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = asyncio.Event()
+
+    async def append(self, topic: str, partition: int, key: str, value: bytes, headers: Headers = ()) -> Coordinates:
+        await self.go.wait()
+        return await super().append(topic, partition, key, value, headers)
+
+
+async def test_a_log_that_does_not_answer_is_a_503_and_the_writing_goes_on(tmp_path: Path) -> None:
+    log = StuckLog()
+    setup = Setup(tmp_path, log, ack_seconds=0.01)
+    refused = await setup.send(upsert())
+    assert isinstance(refused, Problem)
+    assert refused.status == 503
+    log.go.set()
+    await setup.receiver.drain()
+    again = await setup.send(upsert())
+    assert isinstance(again, Taken)
+    assert again.repeated
+    assert len(setup.changes()) == 1
+
+
+async def test_a_record_that_the_broker_refuses_for_its_size_is_a_413(tmp_path: Path) -> None:
+    setup = Setup(tmp_path, MemoryLog(refuse=lambda _topic, _key: TooLargeError("too large for the log")))
+    refused = await setup.send(upsert())
+    assert isinstance(refused, Problem)
+    assert refused.status == 413
+
+
+def test_the_gate_refuses_beyond_its_limits_but_never_a_lone_request() -> None:
+    metrics = Metrics()
+    gate = Gate(Limits(1000, requests=2, queued_bytes=100), metrics)
+    assert gate.enter(1000)
+    assert metrics.value(INGEST_QUEUED_BYTES) == 1000
+    assert not gate.enter(1)
+    gate.leave(1000)
+    assert gate.enter(1)
+    assert gate.enter(99)
+    assert not gate.enter(0)
+    gate.leave(99)
+    assert not gate.enter(100)
+    assert gate.enter(10)
+
+
+async def test_an_edited_sources_file_counts_without_a_restart(setup: Setup) -> None:
+    text = setup.sources.read_text()
+    setup.sources.write_text(text.replace("name: wiki", "name: wiki2"))
+    setup.secrets.write_text(json.dumps({"wiki2": SECRET, "notes": SECRET}))
+    setup.registry.reload()
+    assert isinstance(await setup.send(upsert(), source="wiki2"), Taken)
+    refused = await setup.send(upsert(), source="wiki")
+    assert isinstance(refused, Problem)
+    assert setup.metrics.value(SOURCES_RELOADS, outcome="reloaded") == 1
+
+
+@pytest.mark.parametrize("broken", ["{", "version: 2", SOURCES + "  - {name: new, tenant: acme, kind: webhook}"])
+async def test_a_broken_edit_keeps_the_last_good_sources_and_is_told(setup: Setup, broken: str) -> None:
+    setup.sources.write_text(broken)
+    setup.registry.reload()
+    assert setup.registry.fault is not None
+    assert setup.metrics.value(SOURCES_RELOADS, outcome="broken") == 1
+    assert isinstance(await setup.send(upsert()), Taken)
+    setup.registry.reload()
+    assert setup.metrics.value(SOURCES_RELOADS, outcome="broken") == 1
+    setup.sources.write_text(SOURCES + "\n")
+    setup.registry.reload()
+    assert setup.registry.fault is None
+
+
+def test_a_broken_file_at_start_up_is_a_configuration_error(tmp_path: Path) -> None:
+    settings = Settings(sources_file=tmp_path / "absent.yaml")
+    with pytest.raises(ConfigError, match=r"absent\.yaml does not exist"):
+        Registry(settings, lambda: load_senders(settings, {}), Metrics())
