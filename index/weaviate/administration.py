@@ -89,14 +89,17 @@ def _refused(status: int) -> Exception:
 def _connection(address: StoreAddress) -> ConnectionParams:
     http_host, _, http_port = address.http.rpartition(":")
     grpc_host, _, grpc_port = address.grpc.rpartition(":")
-    return ConnectionParams.from_params(
-        http_host=http_host,
-        http_port=int(http_port),
-        http_secure=address.secure,
-        grpc_host=grpc_host,
-        grpc_port=int(grpc_port),
-        grpc_secure=address.secure,
-    )
+    try:
+        return ConnectionParams.from_params(
+            http_host=http_host,
+            http_port=int(http_port),
+            http_secure=address.secure,
+            grpc_host=grpc_host,
+            grpc_port=int(grpc_port),
+            grpc_secure=address.secure,
+        )
+    except ValueError:
+        raise ConfigError("MILLSTREAM_WEAVIATE_HTTP and MILLSTREAM_WEAVIATE_GRPC are host:port, two ports") from None
 
 
 async def _create(client: WeaviateAsyncClient, shape: Shape) -> None:
