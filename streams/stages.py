@@ -7,7 +7,9 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from index.model import IndexIdentity
 from runtime import logs
 from runtime.aio_kafka import LogProducer
 from runtime.clock import SystemClock
@@ -24,6 +26,9 @@ from streams.journal import Journal
 from streams.process import Activity, Hook, StageProcess
 from streams.startup import check_generation, check_index, check_topics
 from streams.window import OnAck, Window, Work
+
+if TYPE_CHECKING:
+    from index.weaviate import WeaviateIndex
 
 PREPARE = "prepare"
 APPLY = "apply"
@@ -102,14 +107,13 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
 
 
 async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
-    from index.weaviate.adapter import connect
     from index.writer import TenantWriter
     from streams.apply import Applier, Bounds, StoreOffsets
 
     topics = load_topics(settings)
     source = mutations_topic(settings.generation)
     facts = await asyncio.to_thread(check_topics, settings, topics, (CHANGES, source, COMMITS, DLQ))
-    index = await connect(settings)
+    index = store(settings)
     await check_index(index, facts)
     activity, producer = Activity(), LogProducer(settings)
     log = LastingLog(producer)
@@ -126,6 +130,19 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
     app = _app(settings, f"{APPLY}.{settings.generation}", source, work, offsets.note)
     stops = (offsets.flush, producer.stop, index.close)
     return _process(settings, APPLY, source, app, metrics, clock, activity, (producer.start,), stops)
+
+
+def store(settings: Settings) -> "WeaviateIndex":
+    """The incarnation that the settings name. Connects at its first call."""
+    from index.weaviate import StoreAddress, WeaviateIndex
+
+    address = StoreAddress(
+        settings.weaviate_http,
+        settings.weaviate_grpc,
+        settings.weaviate_api_key.get_secret_value(),
+        settings.weaviate_secure,
+    )
+    return WeaviateIndex(address, IndexIdentity(settings.generation, settings.incarnation))
 
 
 def _app(settings: Settings, group: str, topic: str, work: Work, on_ack: OnAck = _nobody) -> StageApp:

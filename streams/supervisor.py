@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -26,22 +26,30 @@ def wait_after(attempt: int) -> float:
     return min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * (1 << min(attempt - 1, 16)))
 
 
-async def supervise(stages: Sequence[str]) -> int:
-    """Run one process of each stage until a signal. Returns the exit code."""
+def stage_command(stage: str) -> tuple[str, ...]:
+    """How a stage is started."""
+    return (sys.executable, "-m", "streams", "--stage", stage, "--leashed")
+
+
+async def supervise(stages: Sequence[str], command: Callable[[str], Sequence[str]] = stage_command) -> int:
+    """Run one process of each stage until a signal. Returns the exit code.
+
+    `command` gives a process that ends when its standard input does, and at SIGTERM.
+    """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with asyncio.TaskGroup() as keepers:
         for stage in stages:
-            keepers.create_task(_keep(stage, stop))
+            keepers.create_task(_keep(stage, command(stage), stop))
     return 0
 
 
-async def _keep(stage: str, stop: asyncio.Event) -> None:
+async def _keep(stage: str, command: Sequence[str], stop: asyncio.Event) -> None:
     attempt = 0
     while not stop.is_set():
         started = time.monotonic()
-        code = await _run_once(stage, stop)
+        code = await _run_once(stage, command, stop)
         if stop.is_set():
             return
         attempt = 1 if time.monotonic() - started > _SETTLED_SECONDS else attempt + 1
@@ -52,11 +60,9 @@ async def _keep(stage: str, stop: asyncio.Event) -> None:
             continue
 
 
-async def _run_once(stage: str, stop: asyncio.Event) -> int:
+async def _run_once(stage: str, command: Sequence[str], stop: asyncio.Event) -> int:
     """Run a process of the stage until it ends, or until `stop`: then tell it to, and wait."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "streams", "--stage", stage, "--leashed", stdin=PIPE, start_new_session=True
-    )
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, start_new_session=True)
     ended = asyncio.create_task(process.wait())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)

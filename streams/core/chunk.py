@@ -70,6 +70,8 @@ class _Atom:
     header_tokens: int = 0
     glued: bool = False
     """Continues a word of the atom before: their tokens do not add up, so they never share a chunk."""
+    leads: bool = False
+    """Ends in a colon: belongs to what follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,7 @@ class _Cutter:
         if end - start > room.characters:
             return None
         tokens = self._count(self._text[start:end])
-        return _Atom(start, end, tokens, page) if tokens <= most else None
+        return _Atom(start, end, tokens, page, leads=self._text[end - 1] in ":：") if tokens <= most else None
 
     def _rows(self, block: Block, room: _Room) -> Iterator[_Atom]:
         """One atom a row; all but the first carry the column names, unless those take over a third of the room."""
@@ -291,6 +293,8 @@ def _packed(atoms: Iterable[_Atom], room: _Room) -> list[list[_Atom]]:
     for atom in atoms:
         if packs and _joins(packs[-1], [atom], room.target, room.characters):
             packs[-1].append(atom)
+        elif packs and _carries(packs[-1], atom, room):
+            packs.append([packs[-1].pop(), atom])
         else:
             packs.append([atom])
     if len(packs) > 1 and sum(atom.tokens for atom in packs[-1]) * 8 < room.target:
@@ -300,6 +304,12 @@ def _packed(atoms: Iterable[_Atom], room: _Room) -> list[list[_Atom]]:
         else:
             packs.append(rest)
     return packs
+
+
+def _carries(pack: Sequence[_Atom], atom: _Atom, room: _Room) -> bool:
+    """Whether a line that announces the atom goes with it into the next chunk."""
+    last = pack[-1]
+    return len(pack) > 1 and last.leads and not last.header and _joins([last], [atom], room.limit, room.characters)
 
 
 def _joins(pack: Sequence[_Atom], more: Sequence[_Atom], tokens: int, characters: int) -> bool:

@@ -32,7 +32,7 @@ def _read(text: str, kind: Format) -> tuple[list[Piece], str | None, str | None]
             return partition.html_pieces(page), page.title, page.language
         case Format.MARKDOWN:
             source = markdown.source(text)
-            pieces, heading = partition.markdown_pieces(source.text)
+            pieces, heading = partition.markdown_pieces(source.text) if source.text.strip() else ([], None)
             return pieces, source.title or heading, source.language
         case Format.TEXT:
             pieces, heading = partition.text_pieces(text)

@@ -30,7 +30,7 @@ def source(text: str) -> Source:
     title = language = None
     if front := _FRONT_MATTER.match(text):
         title = found[2] if (found := _TITLE.search(front[1])) else None
-        language = found[1] if (found := _LANGUAGE.search(front[1])) else None
+        language = found[1].partition("-")[0].lower() if (found := _LANGUAGE.search(front[1])) else None
         text = text[front.end() :]
     return Source("\n".join(_adjusted(text.split("\n"))), title, language)
 

@@ -58,6 +58,10 @@ class _Worker:
             raise TransientError("a parser process did not start: see `python -m streams.parse.worker 0 1024`")
         return worker
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def ask(self, message: bytes) -> bytes:
         """Send one request and wait for its answer. Raises _DiedError."""
         assert self._process.stdin is not None
@@ -133,6 +137,11 @@ class ParserPool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(self._end(worker) for worker in tuple(self._workers)))
         self._idle.put_nowait(TransientError("the parser pool is closed"))
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the workers that are ready, for a look at their memory."""
+        return tuple(worker.pid for worker in self._workers)
 
     async def parse(self, body: bytes, content_type: str | None, name: str) -> ParsedDocument:
         """Parse one document in a worker; waits for a free one.
