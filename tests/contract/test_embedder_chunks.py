@@ -1,0 +1,39 @@
+"""Chunks cut with the default model's own word pieces are read whole by it, whatever the text."""
+
+import pytest
+
+from index.embedding.fastembed_model import FastembedEmbedder, load_embedder
+from streams.core.blocks import BlockKind, Piece, assemble
+from streams.core.chunk import chunk
+
+NASTY = {
+    "chinese": "泵每季度由两名工程师维修。" * 300,
+    "korean": "펌프는 분기마다 두 명의 엔지니어가 정비합니다 " * 200,
+    "korean without spaces": "펌프는분기마다" * 400,
+    "thai": "ปั๊มได้รับการบำรุงรักษาทุกไตรมาส" * 200,
+    "emoji": "👩‍🔧🚰🔧" * 800,
+    "one word": "x" * 100_000,
+    "words of 99 letters": ("qwzx" * 25)[:99] + " " + ("vkjq" * 25)[:99] + " " + "y" * 3000,
+    "hex": "deadbeef0123456789" * 500,
+    "accents": "e\u0301a\u0308o\u0323" * 900,
+    "punctuation": "!?.," * 2000,
+    "special tokens": "[SEP] [CLS] [MASK] " * 500,
+    "code": "\n".join(f"    x_{n} = f(y[{n}], **{{'k': {n}}})" for n in range(300)),
+    "spaces": "a" + " " * 20_000 + "b",
+}
+
+
+@pytest.fixture(scope="module")
+def embedder() -> FastembedEmbedder:
+    return load_embedder(threads=1)
+
+
+@pytest.mark.parametrize("kind", [BlockKind.PARAGRAPH, BlockKind.CODE, BlockKind.LIST_ITEM, BlockKind.TABLE])
+@pytest.mark.parametrize("text", NASTY.values(), ids=NASTY.keys())
+def test_the_model_reads_every_chunk_whole(embedder: FastembedEmbedder, text: str, kind: BlockKind) -> None:
+    pieces = [Piece(BlockKind.HEADING, text[:500], 1), Piece(kind, text, header_lines=int(kind is BlockKind.TABLE))]
+    document = assemble(pieces, title=None, language=None, kind="text")
+    chunks = chunk(document, text[:300], embedder.token_spans, embedder.max_tokens)
+    assert max(len(embedder.token_spans(cut.embedded)) + 2 for cut in chunks) <= embedder.max_tokens
+    kept = "".join("".join(document.text[cut.start : cut.end].split()) for cut in chunks)
+    assert kept == "".join(text.split())

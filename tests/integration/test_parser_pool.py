@@ -1,0 +1,161 @@
+"""The pool of parser processes: real processes, real limits, real kills."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+import pytest_asyncio
+
+from schemas.errors import TransientError, UnreadableError
+from streams.parse.document import read_document
+from streams.parse.pool import ParserPool
+
+SMALL = b"# Pump\n\nServiced every quarter by two engineers.\n"
+# A second to parse, a hundred megabytes of elements.
+LARGE = b"<ul>" + b"<li>An item of a long list.</li>" * 10_000 + b"</ul>"
+# Eighty kilobytes that keep Python-Markdown busy for minutes.
+HOSTILE = b"[a](" * 20_000
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pool() -> AsyncIterator[ParserPool]:
+    async with ParserPool() as running:
+        yield running
+
+
+def workers(pool: ParserPool) -> list[psutil.Process]:
+    return [psutil.Process(pid) for pid in pool.pids]
+
+
+async def until_busy(worker: psutil.Process) -> None:
+    """Wait until a worker has begun to parse: it uses processor time only then."""
+    before = sum(worker.cpu_times()[:2])
+    while sum(worker.cpu_times()[:2]) < before + 0.2:
+        await asyncio.sleep(0.01)
+
+
+async def reason_of(parsing: "asyncio.Future[object] | asyncio.Task[object]") -> str:
+    with pytest.raises(UnreadableError) as caught:
+        await parsing
+    return caught.value.reason
+
+
+async def test_a_worker_reads_what_this_process_would_read(pool: ParserPool) -> None:
+    for body, name in ((SMALL, "a.md"), (b"<h1>A</h1><p>Words of it.", "a.html"), ("泵\n\nтекст".encode(), "a.txt")):
+        assert await pool.parse(body, None, name) == read_document(body, None, name)
+
+
+async def test_a_refused_document_is_refused_with_its_reason_and_harms_nobody(pool: ParserPool) -> None:
+    before = workers(pool)
+    with pytest.raises(UnreadableError) as caught:
+        await pool.parse(b"\xff", None, "a.txt")
+    assert caught.value.reason == "invalid_encoding"
+    await pool.parse(SMALL, None, "a.md")
+    assert workers(pool) == before
+
+
+async def test_a_document_that_takes_too_long_is_given_up_and_the_next_is_read() -> None:
+    async with ParserPool(seconds=0.5) as pool:
+        parsing = asyncio.create_task(pool.parse(HOSTILE, None, "a.md"))
+        waiting = asyncio.create_task(pool.parse(SMALL, None, "a.md"))
+        assert await reason_of(parsing) == "parser_timeout"
+        assert (await waiting).title == "Pump"
+
+
+async def test_a_document_that_swells_is_given_up_and_the_next_is_read() -> None:
+    async with ParserPool(memory_mb=16) as pool:
+        assert await reason_of(asyncio.create_task(pool.parse(LARGE, None, "a.html"))) == "parser_memory"
+        assert (await pool.parse(SMALL, None, "a.md")).title == "Pump"
+
+
+async def test_a_document_whose_worker_was_killed_is_read_by_the_next_worker(pool: ParserPool) -> None:
+    parsing = asyncio.create_task(pool.parse(LARGE, None, "a.html"))
+    await until_busy(workers(pool)[0])
+    workers(pool)[0].kill()
+    assert len((await parsing).blocks) > 1000
+
+
+async def test_a_document_that_kills_two_workers_is_blamed(pool: ParserPool) -> None:
+    parsing = asyncio.create_task(pool.parse(HOSTILE, None, "a.md"))
+    first = workers(pool)[0]
+    await until_busy(first)
+    first.kill()
+    while not (left := [worker for worker in workers(pool) if worker.pid != first.pid]):
+        await asyncio.sleep(0.05)
+    await until_busy(left[0])
+    left[0].kill()
+    assert await reason_of(parsing) == "parser_crashed"
+    assert (await pool.parse(SMALL, None, "a.md")).title == "Pump"
+
+
+async def test_a_worker_is_renewed_after_its_documents_without_holding_up_any() -> None:
+    async with ParserPool(documents_per_worker=3) as pool:
+        first = workers(pool)[0]
+        for _ in range(3):
+            await pool.parse(SMALL, None, "a.md")
+        while first.is_running() and first.status() != psutil.STATUS_ZOMBIE:
+            assert (await pool.parse(SMALL, None, "a.md")).title == "Pump"
+            await asyncio.sleep(0.05)
+        assert (await pool.parse(SMALL, None, "a.md")).title == "Pump"
+        assert first.pid not in {worker.pid for worker in workers(pool)}
+
+
+async def test_two_workers_parse_at_the_same_time() -> None:
+    async with ParserPool(workers=2) as pool:
+        slow = asyncio.create_task(pool.parse(HOSTILE, None, "a.md"))
+        await asyncio.sleep(0)
+        assert (await pool.parse(SMALL, None, "a.md")).title == "Pump"
+        assert not slow.done()
+        slow.cancel()
+
+
+async def test_a_cancelled_parse_frees_its_worker_s_place(pool: ParserPool) -> None:
+    parsing = asyncio.create_task(pool.parse(HOSTILE, None, "a.md"))
+    await until_busy(workers(pool)[0])
+    parsing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await parsing
+    assert (await pool.parse(SMALL, None, "a.md")).title == "Pump"
+
+
+async def test_closing_ends_the_workers_and_whoever_waits() -> None:
+    pool = ParserPool()
+    await pool.start()
+    parsing = [asyncio.create_task(pool.parse(HOSTILE, None, "a.md")) for _ in range(3)]
+    await until_busy(workers(pool)[0])
+    await pool.close()
+    for task in parsing:
+        with pytest.raises(TransientError, match="closed"):
+            await task
+    assert workers(pool) == []
+    with pytest.raises(TransientError, match="closed"):
+        await pool.parse(SMALL, None, "a.md")
+
+
+PARENT = """
+import asyncio, os, sys
+from streams.parse.pool import ParserPool
+async def main():
+    pool = ParserPool()
+    await pool.start()
+    print(*[c for c in open(f"/proc/self/task/{os.getpid()}/children").read().split()], flush=True)
+    await pool.parse(b"[a](" * 20_000, None, "a.md")
+asyncio.run(main())
+"""
+
+
+async def test_a_worker_dies_with_its_parent_in_the_middle_of_a_parse() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = psutil.Process(int(parent.stdout.readline()))
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+    psutil.wait_procs([worker], timeout=10)
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
