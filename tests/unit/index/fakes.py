@@ -24,11 +24,11 @@ from index.model import (
     content_hash,
     first_head,
 )
-from index.port import IndexRecord, VersionedIndex
+from index.port import CommitLog, IndexRecord, VersionedIndex
 from index.reader import Question, Reader
 from index.rows import PositionedMutation
 from index.writer import TenantWriter
-from runtime.clock import ManualClock
+from runtime.clock import Clock, ManualClock
 from schemas.errors import AmbiguousWriteError
 from schemas.identity import DocId, Document, Source, Tenant
 from schemas.records import Chunk, Content, Coordinates, Mutation, Origin
@@ -41,9 +41,9 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 DIMENSION = 8
 
 
-def doc(name: str) -> Document:
-    """A document of the tests' tenant and source."""
-    return Document(TENANT, SOURCE, DocId(name))
+def doc(name: str, tenant: Tenant = TENANT) -> Document:
+    """A document of the tests' source."""
+    return Document(tenant, SOURCE, DocId(name))
 
 
 def vector(text: str) -> Vector:
@@ -95,9 +95,10 @@ def mutation(
     acl: Iterable[str] | None = None,
     default_acl: Iterable[str] = ("public",),
     title: str = "Title",
+    tenant: Tenant = TENANT,
 ) -> PositionedMutation:
     """An upsert of chunks `texts`, a delete or an acl change; `version` is its sequence, the offset by default."""
-    document = doc(name)
+    document = doc(name, tenant)
     register = content(document, texts, title) if op is Op.UPSERT else None
     return PositionedMutation(
         Mutation(
@@ -128,15 +129,15 @@ async def new_index() -> MemoryIndex:
 
 
 def writer_on(
-    index: VersionedIndex, log: MemoryCommitLog, name: str = "w", clock: ManualClock | None = None
+    index: VersionedIndex, log: CommitLog, name: str = "w", clock: Clock | None = None, tenant: Tenant = TENANT
 ) -> TenantWriter:
-    """A writer of the tests' tenant."""
-    return TenantWriter(index, log, TENANT, clock or ManualClock(), name=name)
+    """A writer of a tenant, the tests' by default."""
+    return TenantWriter(index, log, tenant, clock or ManualClock(), name=name)
 
 
-def question(text: str, *principals: str, **fields: Any) -> Question:
+def question(text: str, *principals: str, tenant: Tenant = TENANT, **fields: Any) -> Question:
     """A question of these principals (public by default)."""
-    return Question(TENANT, text, vector(text), frozenset(principals or ("public",)), **fields)
+    return Question(tenant, text, vector(text), frozenset(principals or ("public",)), **fields)
 
 
 Around = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]
@@ -225,10 +226,10 @@ async def state_of(index: VersionedIndex, row: DocumentRow) -> State:
 
 
 async def states(index: VersionedIndex, published: Published, at_seq: int | None = None) -> dict[Document, State]:
-    """State of every document of the tests' source at a position, read the long way round."""
+    """State of every document of the tests' source and the head's tenant at a position, read the long way round."""
     position = published.seq if at_seq is None else at_seq
     by_document: dict[Document, list[DocumentRow]] = {}
-    async for row in index.source_rows(TENANT, SOURCE):
+    async for row in index.source_rows(published.head.tenant, SOURCE):
         by_document.setdefault(row.document, []).append(row)
     found: dict[Document, State] = {}
     for document, rows in by_document.items():
@@ -238,13 +239,15 @@ async def states(index: VersionedIndex, published: Published, at_seq: int | None
     return found
 
 
-async def check_whole(index: MemoryIndex, log: MemoryCommitLog, wanted: Mapping[Document, State]) -> None:
+async def check_whole(
+    index: VersionedIndex, log: MemoryCommitLog, wanted: Mapping[Document, State], tenant: Tenant = TENANT
+) -> None:
     """The newest state is `wanted`; every seq up to the head is one valid row, with a commit that tells of it."""
-    published = await Reader(index, ManualClock()).position(TENANT)
+    published = await Reader(index, ManualClock()).position(tenant)
     assert await states(index, published) == wanted
-    told = {(commit.epoch, commit.seq): commit for commit in log.commits()}
+    told = {(commit.epoch, commit.seq): commit for commit in log.commits(tenant)}
     for seq in range(1, published.seq + 1):
-        valid = [row for row in await index.rows_at(TENANT, seq) if published.is_valid(row)]
+        valid = [row for row in await index.rows_at(tenant, seq) if published.is_valid(row)]
         assert len(valid) == 1, f"{len(valid)} valid rows at {seq}"
         assert (valid[0].epoch, seq) in told, f"no commit tells of {seq}"
         assert told[valid[0].epoch, seq].mutation == valid[0].mutation
