@@ -10,7 +10,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from infra.local.children import log_tail
-from infra.local.status import LAUNCHER_LOCK, PROCESSES_LOCK, Status, lock_is_held, lock_owner, read_status
+from infra.local.status import (
+    LAUNCHER_LOCK,
+    PROCESSES_LOCK,
+    Status,
+    UnitStatus,
+    lock_is_held,
+    lock_owner,
+    needed_failed,
+    read_status,
+)
 from schemas.errors import ConfigError, TransientError
 
 __all__ = ["down", "read_status", "up"]
@@ -83,11 +92,17 @@ def _follow(state_dir: Path, launcher: "subprocess.Popen[bytes] | None", progres
         if status.ready:
             return status
         if status.running and status.failed:
-            raise TransientError("\n".join(f"{unit.name}: {unit.message}" for unit in status.failed))
+            raise TransientError("\n".join(f"{unit.name}: {unit.message}" for unit in causes(status.failed)))
         if not status.running and (launcher is None or ended):
             last = log_tail(state_dir / "logs" / "launcher.log", 1)
             raise ConfigError(last or "the launcher ended: see logs/launcher.log")
         time.sleep(FOLLOW_SECONDS)
+
+
+def causes(failed: Sequence[UnitStatus]) -> list[UnitStatus]:
+    """The units that failed of themselves, without those that only needed one of them."""
+    names = {unit.name for unit in failed}
+    return [unit for unit in failed if unit.message not in {needed_failed(name) for name in names}]
 
 
 def down(state_dir: Path, purge: bool = False) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from infra.local.cache import file_lock
 from infra.local.ports import Ports
 from schemas.errors import ConfigError
 
@@ -116,6 +117,11 @@ def load_or_create(state_dir: Path, environ: Mapping[str, str], ports: Ports | N
     state_dir = state_dir.absolute()
     for folder in (state_dir, state_dir / "data", state_dir / "logs"):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with file_lock(state_dir / "profile.lock"):  # two first calls at once must not make two sets of keys
+        return _load_or_create(state_dir, environ, ports)
+
+
+def _load_or_create(state_dir: Path, environ: Mapping[str, str], ports: Ports | None) -> Profile:
     existing = read(state_dir)
     project = existing.project if existing else secrets.token_hex(6)
     remembered = ports or (existing.ports if existing else Ports())

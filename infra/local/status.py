@@ -148,6 +148,11 @@ def _stopped(unit: UnitStatus) -> UnitStatus:
     return replace(unit, state=State.STOPPED, pid=None, progress=None, message="")
 
 
+def needed_failed(need: str) -> str:
+    """The message of a unit that failed only because one that it needs did."""
+    return f"needs {need}, which failed"
+
+
 def now_text() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
@@ -169,9 +174,11 @@ class Board:
             self._write()
 
     def put(self, unit: UnitStatus) -> None:
-        """Add or replace a unit."""
+        """Add or replace a unit. Saying the same again wakes nobody: those who wait say so each time they wake."""
         with self._changed:
             before = self._units.get(unit.name)
+            if unit == before:
+                return
             moved = before is None or before.state is not unit.state
             self._units[unit.name] = replace(unit, since=now_text()) if moved else unit
             due = moved or time.monotonic() - self._written > LEAST_SECONDS_BETWEEN_PROGRESS

@@ -15,7 +15,7 @@ from infra.local.parts import Part, waves
 from infra.local.progress import Progress
 from infra.local.restarts import GiveUp, RestartPolicy, decide, refused
 from infra.local.running import POLL_SECONDS, Running
-from infra.local.status import Board, Kind, State, UnitStatus
+from infra.local.status import Board, Kind, State, UnitStatus, needed_failed
 from schemas.errors import ConfigError, MillstreamError
 
 WATCH_SECONDS = 0.1
@@ -98,7 +98,7 @@ class Unit:
             if need is None or need.state is State.READY:
                 waiting.pop(0)
             elif need.state is State.FAILED:
-                raise ConfigError(f"needs {need.name}, which failed")
+                raise ConfigError(needed_failed(need.name))
             else:
                 self._show(State.STARTING, f"waits for {need.name}")
                 self._board.wait(WATCH_SECONDS)

@@ -2,6 +2,7 @@
 
 import base64
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,9 @@ def test_a_broken_file_is_refused_by_name_and_not_replaced(tmp_path: Path, name:
     with pytest.raises(ConfigError, match=r"profile\.json or secrets\.json"):
         profiles.load_or_create(tmp_path, {})
     assert (tmp_path / name).read_text() == "{broken"
+
+
+def test_first_calls_at_the_same_time_agree_on_the_keys(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: profiles.load_or_create(tmp_path, {}), range(8)))
+    assert len({profile.secrets for profile in made}) == 1

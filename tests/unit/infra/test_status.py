@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.local.cache import file_lock
+from infra.local.launch import causes
 from infra.local.status import LAUNCHER_LOCK, Board, Kind, State, UnitStatus, read_status
 
 KAFKA = UnitStatus("kafka", Kind.PART, State.READY, "127.0.0.1:1", "kafka.log", "", pid=7, restarts=1)
@@ -81,3 +82,9 @@ def test_nothing_is_written_before_all_units_are_known(tmp_path: Path) -> None:
 def test_a_broken_file_reads_as_nothing(tmp_path: Path) -> None:
     (tmp_path / "status.json").write_text('{"units": [{"name": "kafka"}], "launcher": 1}')
     assert read_status(tmp_path).units == ()
+
+
+def test_of_failures_only_the_causes_are_told() -> None:
+    bootstrap = replace(API, name="bootstrap")
+    waiting = replace(API, name="ingest", message="needs bootstrap, which failed")
+    assert causes([bootstrap, waiting]) == [bootstrap]
