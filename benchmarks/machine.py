@@ -16,9 +16,14 @@ _CPUINFO = Path("/proc/cpuinfo")
 _MB = 1024 * 1024
 
 
-def setup(pids: Mapping[str, int]) -> Setup:
+def setup(pids: Mapping[str, int], load_before: float) -> Setup:
     """This run's surroundings as they are now, with the memory of the processes of those ids."""
-    return Setup(machine(), revision(), datetime.now(UTC), rss_mb(pids))
+    return Setup(machine(), revision(), datetime.now(UTC), rss_mb(pids), load_before)
+
+
+def load_average() -> float:
+    """Running and waiting processes on average over the last minute."""
+    return round(psutil.getloadavg()[0], 2)
 
 
 def machine() -> Machine:
@@ -51,13 +56,22 @@ def revision(root: Path = _ROOT) -> str:
 
 
 def rss_mb(pids: Mapping[str, int]) -> dict[str, float]:
-    """Resident memory of each process and all it started; one that is gone is left out."""
+    """Resident memory of each process, and under NAME.children that of all it started, added up.
+
+    Pages that several share count for each. A process that is gone is left out.
+    """
     found: dict[str, float] = {}
     for name, pid in pids.items():
         try:
             process = psutil.Process(pid)
-            family = [process, *process.children(recursive=True)]
-            found[name] = round(sum(member.memory_info().rss for member in family) / _MB, 1)
+            found[name] = _resident(process)
+            children = process.children(recursive=True)
+            if children:
+                found[f"{name}.children"] = round(sum(_resident(child) for child in children), 1)
         except psutil.Error:
             continue
     return found
+
+
+def _resident(process: psutil.Process) -> float:
+    return round(process.memory_info().rss / _MB, 1)

@@ -67,6 +67,8 @@ class Figure(_Published):
     settings: dict[str, Setting]
     rss_mb: dict[str, float]
     """Resident memory of each process afterwards."""
+    load_before: float
+    """Average of running processes in the minute before; not near 0: something else was using the machine."""
     load_generator: str = "same machine"
     requests_per_s: float | None = None
     steps: tuple[LoadStep, ...] | None = None
@@ -84,6 +86,7 @@ class Setup:
     commit: str
     at: datetime
     rss_mb: Mapping[str, float]
+    load_before: float
 
     def figure(
         self,
@@ -112,6 +115,7 @@ class Setup:
             outcomes=dict(outcomes),
             settings=dict(settings),
             rss_mb=dict(self.rss_mb),
+            load_before=self.load_before,
             requests_per_s=requests_per_s,
             steps=None if steps is None else tuple(steps),
         )

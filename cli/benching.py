@@ -77,7 +77,7 @@ def freshness(
             keep=keep,
         )
         with _shown_progress() as progress:
-            figures = _run(benchmark.measure(settings, plan, _setup, progress))
+            figures = _run(benchmark.measure(settings, plan, _looking_around(), progress))
         _show(figures, as_json)
 
 
@@ -109,7 +109,7 @@ def query(
             seed=seed,
         )
         with _shown_progress() as progress:
-            figures = _run(benchmark.measure(settings, plan, _setup, progress))
+            figures = _run(benchmark.measure(settings, plan, _looking_around(), progress))
         _show(figures, as_json)
 
 
@@ -170,14 +170,19 @@ def _bearer(settings: "Settings", source: "SourceConfig") -> str:
     return issue_token(settings, source.tenant, [*users, _READER][0], groups, ttl=_TOKEN_TTL)
 
 
-def _setup() -> "Setup":
-    """The machine and the memory of every process of the stack, as they are now."""
-    from benchmarks.machine import setup
+def _looking_around() -> "Callable[[], Setup]":
+    """Notes how busy the machine is now; the result describes it and the memory of every process when called."""
+    from benchmarks.machine import load_average, setup
     from cli.session import state_dir
     from infra.local.status import read_status
 
-    units = read_status(state_dir()).units
-    return setup({unit.name: unit.pid for unit in units if unit.pid is not None})
+    load_before = load_average()
+
+    def look() -> "Setup":
+        units = read_status(state_dir()).units
+        return setup({unit.name: unit.pid for unit in units if unit.pid is not None}, load_before)
+
+    return look
 
 
 def _run(work: "Coroutine[object, object, list[Figure]]") -> "list[Figure]":
@@ -239,6 +244,8 @@ def _render_beside(figures: "Sequence[Figure]") -> None:
     memory = ", ".join(f"{name} {size:.0f} MB" for name, size in last.rss_mb.items())
     out.print(f"memory: {memory}", style="dim", markup=False)
     machine = last.machine
+    if last.load_before > machine.cores / 4:
+        out.print(f"[yellow]the machine was busy before: load {last.load_before:.1f} on {machine.cores} cores[/]")
     out.print(
         f"{machine.cpu}, {machine.cores} cores, {machine.memory_mb} MB, Python {machine.python}; commit {last.commit}; "
         f"load generator: {last.load_generator}",

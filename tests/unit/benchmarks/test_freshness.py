@@ -15,7 +15,11 @@ from schemas.versions import Op
 
 PLAN = FreshnessPlan(SourceConfig(name="helpdesk", tenant="aurora", kind="webhook", default_acl=("public",)), "token")
 SETUP = Setup(
-    Machine(cores=2, memory_mb=24_000, cpu="a CPU", python="3.11"), "abc", datetime(2026, 1, 1, tzinfo=UTC), {"api": 1}
+    Machine(cores=2, memory_mb=24_000, cpu="a CPU", python="3.11"),
+    "abc",
+    datetime(2026, 1, 1, tzinfo=UTC),
+    {"api": 1},
+    load_before=0.0,
 )
 START = datetime(2026, 1, 1, tzinfo=UTC)
 AT = Coordinates(topic="documents.changes", partition=0, offset=0)

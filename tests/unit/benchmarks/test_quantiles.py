@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.quantiles import by_name, percentile, quantiles
@@ -23,6 +23,7 @@ def test_a_percentile_lies_between_its_two_nearest_ranks(values: list[float], pe
     assert percentile(values, percent) == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.floats(0, 100))
 def test_it_is_what_numpy_calls_a_percentile(values: list[float], percent: float) -> None:
     assert percentile(sorted(values), percent) == pytest.approx(float(np.percentile(values, percent)), abs=1e-3)

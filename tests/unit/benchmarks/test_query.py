@@ -14,7 +14,11 @@ from schemas.sources import SourceConfig
 ASKED = Question("How long?", "d", "35 days")
 PLAN = QueryPlan(SourceConfig(name="bench-200", tenant="bench-200", kind="webhook"), "token", chunks=200)
 SETUP = Setup(
-    Machine(cores=2, memory_mb=24_000, cpu="a CPU", python="3.11"), "abc", datetime(2026, 1, 1, tzinfo=UTC), {"api": 1}
+    Machine(cores=2, memory_mb=24_000, cpu="a CPU", python="3.11"),
+    "abc",
+    datetime(2026, 1, 1, tzinfo=UTC),
+    {"api": 1},
+    load_before=0.0,
 )
 
 
