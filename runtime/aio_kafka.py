@@ -7,7 +7,7 @@ connection settings serve plain aiokafka consumers and Faust's broker credential
 import asyncio
 import ssl
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
@@ -30,7 +30,7 @@ class Connection:
     ssl_context: ssl.SSLContext | None
     sasl_mechanism: str
     sasl_plain_username: str | None
-    sasl_plain_password: str | None
+    sasl_plain_password: str | None = field(repr=False)
 
 
 def connection(settings: Settings) -> Connection:
