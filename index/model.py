@@ -167,8 +167,9 @@ class Head:
     epoch: int
     seq: Seq
     earlier: Mapping[int, Seq]
-    """Earlier epoch -> the last seq it published, as this one found it at its take-over. Empty while this is only a
-    claim; with its own epoch -> the seq it began at, once the take-over is settled.
+    """Earlier epoch -> the last seq it published, as this one found it at its take-over; the first epoch has an entry
+    always, others where they published something. Empty while this is only a claim; with its own epoch -> the seq it
+    began at, once the take-over is settled.
     """
     published_at: datetime
     swept_seq: Seq = 0

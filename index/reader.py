@@ -22,7 +22,9 @@ from schemas.versions import Rank, Version
 READ_SECONDS = 10.0
 """L of the design: a read older than this since its head read starts over, and nothing younger than 2 L is swept."""
 
-_WIDENINGS = (1, 4, 16)
+_WIDENINGS = (4, 16, 64)
+_MOST_HITS = 10_000
+"""What the store answers at most."""
 _POLL_SECONDS = (0.002, 0.002, 0.003, 0.005, 0.01, 0.02)
 
 
@@ -171,15 +173,15 @@ class Reader:
         nothing new is.
         """
         survivors = _survivors(view, question, hits)
-        for rounds, factor in enumerate(_WIDENINGS[1:]):
+        for rounds, factor in enumerate(_WIDENINGS):
             if len(survivors) >= question.leg_size or len(survivors) == len(hits):
                 return survivors[: question.leg_size], rounds
-            wider = await leg(question.leg_size * factor)
+            wider = await leg(min(question.leg_size * factor, _MOST_HITS))
             if {hit.chunk_id for hit in wider} <= {hit.chunk_id for hit in hits}:
                 return survivors, rounds + 1
             await self._look_up(view, question, wider)
             hits, survivors = wider, _survivors(view, question, wider)
-        return survivors[: question.leg_size], len(_WIDENINGS) - 1
+        return survivors[: question.leg_size], len(_WIDENINGS)
 
     async def _look_up(self, view: _View, question: Question, hits: Collection[Hit]) -> None:
         """Read the states of documents not read yet: at the position, and today's."""

@@ -9,7 +9,18 @@ from datetime import datetime
 import numpy as np
 
 from index.manifest import ChunkId
-from index.model import ChunkRow, DocumentRow, Head, IndexIdentity, RowId, content_hash, label_list, newest_head, row_id
+from index.model import (
+    ChunkRow,
+    DocumentRow,
+    Head,
+    IndexIdentity,
+    RowId,
+    Seq,
+    content_hash,
+    label_list,
+    newest_head,
+    row_id,
+)
 from index.plan import Add, Keep, Plan, Rewrite
 from schemas.errors import BrokenIndexError
 from schemas.identity import Tenant
@@ -74,11 +85,22 @@ def _head_on(base: Head | None, older: Sequence[Head], epoch: int, at: datetime)
         tenant=base.tenant,
         epoch=epoch,
         seq=base.seq,
-        earlier={**base.earlier, base.epoch: base.seq},
+        earlier=_published_by(base),
         published_at=at if base.seq == 0 else base.published_at,
         swept_seq=max(head.swept_seq for head in older),
         history_from=max(head.history_from for head in older),
     )
+
+
+def _published_by(base: Head) -> dict[int, Seq]:
+    """Epoch -> the last seq it published, `base` included; an epoch that published nothing needs no entry, but the
+    first has one always.
+    """
+    earlier = dict(base.earlier)
+    begun_at = earlier.pop(base.epoch, base.seq)
+    if base.seq > begun_at or base.epoch == 0:
+        earlier[base.epoch] = base.seq
+    return earlier
 
 
 def chunk_rows_of(batch: Batch, step: Step, copies: Mapping[ChunkId, ChunkRow]) -> tuple[ChunkRow | None, ...]:

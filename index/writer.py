@@ -72,9 +72,10 @@ class TenantWriter:
         """Become the tenant's writer: a new epoch, its head published in three steps (index.rows: claimed, shown,
         settled).
 
-        Raises SupersededError where a later take-over is seen, TransientError where a part does not answer.
+        Raises SupersededError where a later take-over is seen, TransientError where a part does not answer,
+        BrokenIndexError where the log has lost take-overs that the index knows of.
         """
-        await self._index.heads(self._tenant)  # a store that is away costs no take-over record
+        known = await self._index.heads(self._tenant)  # first: a store that is away costs no take-over record
         offset = await self._log.take_over(
             TakeOver(
                 tenant=self._tenant,
@@ -85,6 +86,10 @@ class TenantWriter:
             )
         )
         epoch = offset + 1
+        if any(head.epoch >= epoch for head in known):
+            raise BrokenIndexError(
+                f"tenant {self._tenant}: index.commits is shorter than it was, epochs would be reused"
+            )
         await self._index.put_head(claiming_head(self._tenant, epoch, self._clock.now()))
         await self._index.put_head(shown_head(await self._older_heads(epoch), epoch, self._clock.now()))
         head = settled_head(await self._older_heads(epoch), epoch, self._clock.now())

@@ -79,6 +79,23 @@ async def test_a_take_overs_epoch_is_its_records_offset_plus_one(meeting: Meetin
     assert all(isinstance(record, TakeOver) for record in meeting.log.records)
 
 
+async def test_a_log_that_lost_take_overs_stops_the_writer_before_it_reuses_an_epoch(meeting: Meeting) -> None:
+    await meeting.writer("one").commit([mutation(0, "a", "tea")])
+    await meeting.writer("two").take_over()
+    meeting.log.records.clear()
+    with pytest.raises(BrokenIndexError, match="shorter than it was"):
+        await meeting.writer("three").commit([mutation(1, "a", "milk")])
+    assert await meeting.texts() == {"a": ("tea",)}
+
+
+async def test_take_overs_that_publish_nothing_leave_nothing_in_later_heads(meeting: Meeting) -> None:
+    await meeting.writer("one").commit([mutation(0, "a", "tea")])
+    for number in range(50):
+        head = await meeting.writer(f"idle{number}").take_over()
+    assert head.earlier == {0: 0, 1: 1, head.epoch: 1}
+    assert await meeting.texts() == {"a": ("tea",)}
+
+
 async def test_a_shard_without_any_head_stops_the_writer(meeting: Meeting) -> None:
     meeting.index._shards[TENANT].heads.clear()
     with pytest.raises(BrokenIndexError):
