@@ -90,7 +90,9 @@ QUERY_SECONDS = Metric(
     "millstream_query_request_seconds", "histogram", "Time from a request's first byte to its answer", ("endpoint",)
 )
 QUERY_STEP_SECONDS = Metric("millstream_query_step_seconds", "histogram", "Time of one step of answering", ("step",))
-QUERY_REFUSALS = Metric("millstream_query_refusals_total", "counter", "Structured refusals by their reason", ("reason",))
+QUERY_REFUSALS = Metric(
+    "millstream_query_refusals_total", "counter", "Structured refusals by their reason", ("reason",)
+)
 QUERIES_UNDER_WAY = Metric("millstream_queries_under_way", "gauge", "Requests being answered")
 QUERY_WIDENINGS = Metric(
     "millstream_query_widenings_total", "counter", "Times a starved leg of retrieval was asked again, wider", ("leg",)
