@@ -22,7 +22,7 @@ from serving.core.fuse import fuse
 from serving.core.guards import input_refusal, supported
 from serving.core.refusal import Reason, refusal
 from serving.core.rerank import rerank
-from serving.core.route import route
+from serving.core.route import Route, route
 from serving.core.threshold import Thresholds
 from serving.evidence import Evidence, gather
 from serving.incoming import Ask, OpenToken, read_query, read_search, stale_position
@@ -70,9 +70,10 @@ class Answering:
             return refused_query(turn, self._count(turn, gathered))
         context = self._choose_context(turn, gathered)
         with turn.steps.step("generate"):
-            picks = extract(turn.ask.question, [evidence.passage for evidence in context])
+            passages = [evidence.passage for evidence in context]
+            picks = extract(turn.ask.question, passages, comparing=turn.route is Route.COMPARISON)
         with turn.steps.step("guard_output"):
-            picks = supported(picks, [evidence.passage.text for evidence in context])
+            picks = supported(picks, [passage.text for passage in passages])
         if not picks:
             refused = Refused(refusal(Reason.NO_SOURCE), gathered)
             return refused_query(turn, self._count(turn, refused))
@@ -165,7 +166,7 @@ class Answering:
         with turn.steps.step("retrieve"):
             found = await self._parts.reader.retrieve(question)
         noted = turn.incoming.noted
-        noted.seq, noted.hits = found.at, len({*found.vector, *found.lexical})
+        noted.seq, noted.hits = found.at, len({hit.chunk_id for hit in (*found.vector, *found.lexical)})
         if found.widened:
             self._parts.metrics.count(QUERY_WIDENINGS, found.widened, leg="any")
         return found

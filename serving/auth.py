@@ -26,6 +26,7 @@ SHARED_ALGORITHM = "HS256"
 LEEWAY_SECONDS = 5
 SHORTEST_SECRET = 32
 
+_NO_JWT = "The token is not a valid JWT."
 _REQUIRED = ["exp", "iss", "aud", "sub", "tenant"]
 _WHAT = {
     jwt.ExpiredSignatureError: "The token has expired: get a new one.",
@@ -66,9 +67,12 @@ class Authenticator:
             if found is None:
                 raise unauthenticated("The API key is unknown or has expired.", challenge="ApiKey")
             return found
-        if scheme.lower() != "bearer" or not credential.strip():
+        token = credential.strip()
+        if scheme.lower() != "bearer" or not token:
             raise unauthenticated("Send `Authorization: Bearer <token>` or `X-Api-Key: <key>`.", challenge="Bearer")
-        return self._bearer(credential.strip())
+        if not token.isascii():
+            raise unauthenticated(_NO_JWT)
+        return self._bearer(token)
 
     def _bearer(self, token: str) -> Caller:
         try:
@@ -107,7 +111,7 @@ def _what(error: jwt.PyJWTError) -> str:
     for kind, detail in _WHAT.items():
         if isinstance(error, kind):
             return detail
-    return "The token is not a valid JWT."
+    return _NO_JWT
 
 
 def _caller_of(claims: Mapping[str, object]) -> Caller:

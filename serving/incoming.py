@@ -63,6 +63,8 @@ def parse(model: type[Model], body: bytes) -> Model:
 def _bad_body(model: type[BaseModel], error: ValidationError) -> ProblemError:
     first = error.errors(include_input=False, include_url=False)[0]
     place = [str(part) for part in first["loc"]]
+    if place[:1] == ["as_of"] and first["type"] != "value_error":
+        return bad_request('as_of: a seq from 0 up, or a position such as {"seq": 17}.', "as_of")
     where = ".".join(place)
     if first["type"] == "json_invalid":
         return bad_request("The body is not JSON in UTF-8.", reason="invalid_json")
@@ -74,8 +76,7 @@ def _bad_body(model: type[BaseModel], error: ValidationError) -> ProblemError:
 
 
 def _known(model: type[BaseModel], place: list[str]) -> list[str]:
-    inner: dict[str, type[BaseModel]] = {"filters": FiltersIn, "as_of": PositionIn}
-    return list((inner[place[0]] if place and place[0] in inner else model).model_fields)
+    return list((FiltersIn if place == ["filters"] else model).model_fields)
 
 
 def read_search(body: bytes, caller: Caller, identity: IndexIdentity, open_token: OpenToken) -> Ask:

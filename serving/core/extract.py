@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
+from schemas.identity import Document
 from serving.core.cues import Wanted, holds, wanted
 from serving.core.passages import Passage
 from serving.core.sentences import Kind, Unit, units
@@ -66,8 +67,13 @@ class _Candidate:
     score: float
 
 
-def extract(question: str, passages: Sequence[Passage], *, most: int = MOST_SENTENCES) -> tuple[Pick, ...]:
-    """At most `most` picks: the best one's document first, within a document as it is written. Empty: no answer."""
+def extract(
+    question: str, passages: Sequence[Passage], *, most: int = MOST_SENTENCES, comparing: bool = False
+) -> tuple[Pick, ...]:
+    """At most `most` picks: the best one's document first, within a document as it is written. Empty: no answer.
+
+    `comparing`: what other documents say of the same is added, not left out, and the older speaks first.
+    """
     kind = wanted(question)
     asked = terms(question)
     found = [
@@ -79,11 +85,13 @@ def extract(question: str, passages: Sequence[Passage], *, most: int = MOST_SENT
         return ()
     weights = _weights(asked, designations(question), [unit for _, _, unit in found])
     candidates = [_candidate(number, order, unit, passages[number], weights, kind) for number, order, unit in found]
-    chosen = _choose(candidates, passages, weights, kind, most)
-    chosen = _told_out(chosen, candidates, kind, most)
+    if comparing:
+        chosen = _side_by_side(candidates, passages, most)
+    else:
+        chosen = _told_out(_choose(candidates, passages, weights, kind, most), candidates, kind, most)
     return tuple(
         Pick(one.passage, one.unit.text, one.unit.quote, one.unit.kind is not Kind.SENTENCE)
-        for one in _in_reading_order(chosen, passages)
+        for one in _in_reading_order(chosen, passages, comparing=comparing)
     )
 
 
@@ -191,7 +199,7 @@ def _told_out(
     for one in chosen:
         if _POINTS_BACK.match(one.unit.text):
             add(one, -1)
-        if len(one.unit.text) < _SHORT and one.unit.kind is Kind.SENTENCE:
+        if kind in _TELLING and len(one.unit.text) < _SHORT and one.unit.kind is Kind.SENTENCE:
             add(one, +1)
     if kind in _TELLING and len(chosen) == 1 and chosen[0].unit.kind is Kind.SENTENCE:
         last = whole[-1] if whole[-1].order > chosen[0].order else chosen[0]
@@ -200,11 +208,27 @@ def _told_out(
     return whole
 
 
-def _in_reading_order(chosen: Sequence[_Candidate], passages: Sequence[Passage]) -> list[_Candidate]:
-    """Documents in the order of their best unit; within a document as it is written."""
-    first: dict[object, int] = {}
+def _side_by_side(candidates: Sequence[_Candidate], passages: Sequence[Passage], most: int) -> list[_Candidate]:
+    """The best unit of each document, of those nearly as good as the best of all."""
+    ranked = sorted(candidates, key=lambda one: (-one.score, one.passage, one.order))
+    best: dict[Document, _Candidate] = {}
+    for one in ranked:
+        if one.score >= _JOIN * ranked[0].score:
+            best.setdefault(passages[one.passage].document, one)
+    return list(best.values())[:most]
+
+
+def _in_reading_order(
+    chosen: Sequence[_Candidate], passages: Sequence[Passage], *, comparing: bool
+) -> list[_Candidate]:
+    """Documents in the order of their best unit, or oldest first; within a document as it is written."""
+    first: dict[Document, int] = {}
     for place, one in enumerate(chosen):
         first.setdefault(passages[one.passage].document, place)
-    return sorted(
-        chosen, key=lambda one: (first[passages[one.passage].document], passages[one.passage].place, one.order)
-    )
+
+    def reading_place(one: _Candidate) -> tuple[float, int, int, int]:
+        passage = passages[one.passage]
+        time = passage.event_time.timestamp() if comparing and passage.event_time is not None else 0.0
+        return time, first[passage.document], passage.place, one.order
+
+    return sorted(chosen, key=reading_place)
