@@ -23,7 +23,7 @@ from infra.local.stack import Stack
 from infra.local.status import State, Status, read_status
 from tests.integration.parts.traces import processes_left
 
-pytestmark = pytest.mark.parts
+pytestmark = [pytest.mark.parts, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
