@@ -10,23 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-import orjson
-
 from runtime.freshness_token import Register
-from runtime.log_port import Headers, Log
+from runtime.log_port import Log
 from schemas.codec import encode
 from schemas.errors import InvalidNameError, PermanentError, TooLargeError
+from schemas.headers import headers_of
 from schemas.identity import Document, principal
 from schemas.records import Coordinates, DocumentChange, Origin
 from schemas.sources import SourceConfig
 from schemas.topics import CHANGES, Topics
 from schemas.versions import RANKS, Op, StatedVersion, Version
-
-OP_HEADER = "ms-op"
-VERSION_HEADER = "ms-version"
-ACL_HEADER = "ms-acl"
-EVENT_ID_HEADER = "ms-event-id"
-TRACE_HEADER = "traceparent"
 
 MAX_TITLE_CHARS = 512
 MAX_URL_CHARS = 2048
@@ -137,30 +130,16 @@ def valid_traceparent(text: str | None) -> str | None:
     return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
-def headers(change: DocumentChange) -> Headers:
-    """Record headers: what `hide` and the journals need without decoding the body."""
-    found = [
-        (OP_HEADER, change.op.encode()),
-        (VERSION_HEADER, str(change.version).encode()),
-        (EVENT_ID_HEADER, change.event_id.encode()),
-    ]
-    if change.acl is not None:
-        found.append((ACL_HEADER, orjson.dumps(change.acl)))
-    if change.traceparent is not None:
-        found.append((TRACE_HEADER, change.traceparent.encode()))
-    return tuple(found)
-
-
 async def append_change(log: Log, topics: Topics, change: DocumentChange) -> Accepted:
     """Append a change and, if it carries an acl, the acl's own copy; both are acknowledged on return.
 
     Raises what `Log.append` raises. After a TransientError the change may be in the log: appending it again is safe.
     """
     partition = topics.partition(CHANGES, document=change.document)
-    at = await log.append(CHANGES, partition, change.key, encode(change), headers(change))
+    at = await log.append(CHANGES, partition, change.key, encode(change), headers_of(change))
     if change.acl is not None and change.op is not Op.ACL:
         copy = change.acl_copy(at.offset)
-        await log.append(CHANGES, partition, copy.key, encode(copy), headers(copy))
+        await log.append(CHANGES, partition, copy.key, encode(copy), headers_of(copy))
     register: Register = "acl" if change.op is Op.ACL else "content"
     return Accepted(change.document, change.op, register, change.version.at(at.offset), at)
 

@@ -19,12 +19,12 @@ from runtime.metrics import (
     RECORDS_UNDER_WAY,
     Metrics,
 )
+from schemas.headers import stated_op
 from schemas.records import Mutation
 from schemas.versions import Op
 from streams.apply import DeadLettered
 from streams.window import Delivery
 
-OP_HEADER = "op"
 WITHDRAWAL_LOST = "withdrawal_dead_lettered"
 """Outcome of a delete, erase or acl that could not be processed: what it takes away may still be shown."""
 
@@ -37,9 +37,7 @@ class Line:
     def __init__(self, delivery: Delivery) -> None:
         self.outcome = "given_up"
         self.reason: str | None = None
-        self.op = next(
-            (value.decode("ascii", "replace") for name, value in delivery.headers if name == OP_HEADER), None
-        )
+        self.op = stated_op(delivery.headers)
         self.fields: dict[str, object] = {"at": str(delivery.coordinates)}
         self.freshness: float | None = None
 
@@ -76,13 +74,6 @@ class Line:
         self.fields |= {"tenant": mutation.tenant, "source": mutation.source}
         if mutation.content is not None:
             self.fields["chunks"] = len(mutation.content.chunks)
-
-
-def _stated_op(delivery: Delivery) -> str | None:
-    """The op as the record's headers say: known even where the body does not decode."""
-    return next(
-        (str(op) for name, value in delivery.headers if name == OP_HEADER for op in Op if value == op.encode()), None
-    )
 
 
 class Journal:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connectors.changes import (
-    TRACE_HEADER,
     InvalidEventError,
     Receipt,
     TooLargeDocumentError,
@@ -28,6 +27,7 @@ from runtime.freshness_token import TokenKey, seal
 from runtime.log_port import Log
 from runtime.metrics import INGEST_EVENTS, INGEST_QUEUED_BYTES, INGEST_REPEATS, Metrics
 from schemas.errors import PermanentError, TransientError
+from schemas.headers import TRACE
 from schemas.records import DocumentChange, Origin
 from schemas.sources import SourceConfig
 from schemas.topics import Topics
@@ -159,9 +159,7 @@ class Receiver:
         changes: list[DocumentChange] = []
         for number, event in enumerate(events):
             reference = f"{message_id}/{number}"
-            receipt = Receipt(
-                now, reference, Origin(connector=CONNECTOR, reference=reference), headers.get(TRACE_HEADER)
-            )
+            receipt = Receipt(now, reference, Origin(connector=CONNECTOR, reference=reference), headers.get(TRACE))
             try:
                 changes.append(change_from(event, source, receipt, self.limits.document_bytes))
             except InvalidEventError as error:

@@ -64,7 +64,7 @@ def change_delivery(record: DocumentChange, offset: int = 0) -> Delivery:
     """A change as documents.changes delivers it."""
     partition = topics().partition(CHANGES, document=record.document)
     at = Coordinates(topic=CHANGES, partition=partition, offset=offset)
-    return Delivery(at, record.key.encode(), encode(record), (("op", record.op.encode()),))
+    return Delivery(at, record.key.encode(), encode(record), (("ms-op", record.op.encode()),))
 
 
 def mutation(
@@ -97,7 +97,7 @@ def mutation(
 def mutation_delivery(record: Mutation, offset: int = 0) -> Delivery:
     """A mutation as index.mutations.g1 delivers it."""
     at = Coordinates(topic=MUTATIONS, partition=topics().partition(MUTATIONS, tenant=record.tenant), offset=offset)
-    return Delivery(at, record.key.encode(), encode(record), (("op", record.op.encode()),))
+    return Delivery(at, record.key.encode(), encode(record), (("ms-op", record.op.encode()),))
 
 
 def document(doc: str) -> Document:

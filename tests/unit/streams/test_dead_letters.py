@@ -26,7 +26,7 @@ async def test_a_letter_keeps_the_original_bytes_headers_and_coordinates() -> No
     delivery = change_delivery(change(), offset=9)
     record, letter = await kept(delivery)
     assert (letter.key, letter.value, letter.origin) == (delivery.key, delivery.value, delivery.coordinates)
-    assert [(header.name, header.value) for header in letter.headers] == [("op", b"upsert")]
+    assert [(header.name, header.value) for header in letter.headers] == [("ms-op", b"upsert")]
     assert (letter.stage, letter.reason, letter.attempts) == ("prepare", "parser_crashed", 1)
     assert (letter.tenant, letter.source, letter.doc_id) == ("acme", "wiki", "guides/setup.md")
     assert record.key == "acme/wiki/guides/setup.md"

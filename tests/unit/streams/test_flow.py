@@ -52,7 +52,7 @@ class Installation:
 
     async def post(self, record: DocumentChange) -> None:
         partition = topics().partition(CHANGES, document=record.document)
-        await self.log.append(CHANGES, partition, record.key, encode(record), (("op", record.op.encode()),))
+        await self.log.append(CHANGES, partition, record.key, encode(record), (("ms-op", record.op.encode()),))
 
     def prepare(self) -> Work:
         model = HashedWordsEmbedder(dimension=16)
