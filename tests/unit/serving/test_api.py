@@ -3,6 +3,8 @@
 import asyncio
 from datetime import UTC, datetime
 
+from structlog.typing import EventDict
+
 from runtime.metrics import QUERY_REFUSALS, QUERY_REQUESTS
 from schemas.identity import Document
 from schemas.versions import Op, Version
@@ -195,6 +197,17 @@ async def test_debug_shows_scores_and_never_text(api: World) -> None:
 async def test_requests_are_counted_by_endpoint_and_status(api: World) -> None:
     await api.ask(QUESTION)
     assert api.metrics.value(QUERY_REQUESTS, endpoint="/v1/query", status="200") == 1
+
+
+async def test_a_request_leaves_one_line_without_text(api: World, access_lines: list[EventDict]) -> None:
+    await api.put("warranty", WARRANTY, title="Warranty")
+    body = await api.ask(QUESTION)
+    (line,) = access_lines
+    assert line["request_id"] == body["request_id"]
+    assert (line["tenant"], line["status"], line["route"], line["seq"], line["hits"]) == ("acme", 200, "lookup", 1, 1)
+    assert line["endpoint"] == "/v1/query"
+    for secret in ("warranty", "seven", "ada", "Bearer"):
+        assert secret not in str(line)
 
 
 async def test_documents_written_as_instructions_are_quoted_not_obeyed(api: World) -> None:
