@@ -19,7 +19,7 @@ from infra.local.status import Board, Kind, State, UnitStatus, needed_failed
 from schemas.errors import ConfigError, MillstreamError
 
 WATCH_SECONDS = 0.1
-FETCH_PATIENCE_SECONDS = 2.0
+LONG_PHASES = frozenset({"fetch", "build", "wait"})
 
 
 class _StopAskedError(Exception):
@@ -40,6 +40,7 @@ class Unit:
         self._stop = threading.Event()
         self._deaths: list[float] = []
         self._was_ready = False
+        self._phase = ""
         self._thread = threading.Thread(target=self._run, name=part.name, daemon=True)
         self._show(State.BUILDING)
 
@@ -51,12 +52,7 @@ class Unit:
 
     def join(self) -> None:
         """Until its process is gone. A unit that is still being fetched is left behind: its thread ends with us."""
-        patience = time.monotonic() + FETCH_PATIENCE_SECONDS
-        while self._thread.is_alive():
-            status = self._board.get(self.name)
-            fetching = status is not None and status.state is State.BUILDING and self._running.child is None
-            if fetching and time.monotonic() > patience:
-                break
+        while self._thread.is_alive() and self._phase not in LONG_PHASES:
             self._thread.join(WATCH_SECONDS)
         self._show(State.STOPPED)
 
@@ -80,6 +76,7 @@ class Unit:
     def _live(self) -> None:
         """One life of the unit. Raises ConfigError when another would not help, TransientError when it died."""
         self._running.prepare(self._report)
+        self._phase = ""
         self._await_needs()
         self._check_stop()
         self._running.start()
@@ -163,6 +160,7 @@ class Unit:
         raise _StopAskedError
 
     def _report(self, progress: Progress) -> None:
+        self._phase = progress.phase
         state = State.BUILDING if not self._was_ready else State.STARTING
         self._show(state, f"{progress.phase}: {progress.message}", progress.fraction)
 
