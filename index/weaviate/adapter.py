@@ -1,6 +1,5 @@
 """The versioned index in Weaviate (design §5): the port's questions as queries, its rows as rows of its collections."""
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
@@ -12,18 +11,14 @@ from index.weaviate import rows as codec
 from index.weaviate.administration import Administration
 from index.weaviate.client import Client, NoCollectionError, StoreAddress
 from index.weaviate.legs import batches, leg_conditions
-from index.weaviate.query import ROW_ID, Condition, Found, Operator, Query, Row
+from index.weaviate.newest import NewestRows
+from index.weaviate.query import MAX_ROWS, ROW_ID, Condition, Found, Operator, Query, Row
 from index.weaviate.schema import CHUNK, DOCUMENT, HEAD, META, Collections
 from schemas.errors import BrokenIndexError, ConfigError
 from schemas.identity import Document, Source, Tenant
 from schemas.records import Coordinates
 
 PAGE_ROWS = 500
-NEWEST = 32
-"""Rows of one document that `document_rows` promises."""
-_MAX_ROWS = 10_000
-"""The server's own limit on one answer."""
-_ROWS_AT_ONCE = 256
 _IDS_AT_ONCE = 1000
 _NEWEST_FIRST = ("from_seq", "epoch")
 _WORDS = ("text", "title")
@@ -47,6 +42,7 @@ class WeaviateIndex:
         self._identity = identity
         self._names = Collections.of(identity, prefix)
         self._client = Client(address, read_seconds=read_seconds)
+        self._newest = NewestRows(self._client, self._names.document)
         self._administration = Administration(address)
         self._page_rows = page_rows
         self._dimension: int | None = None
@@ -120,35 +116,8 @@ class WeaviateIndex:
     async def document_rows(
         self, tenant: Tenant, documents: Collection[Document], *, at_most: Seq
     ) -> Mapping[Document, tuple[DocumentRow, ...]]:
-        """Rows with from_seq <= at_most of each document, newest first; at least the 32 newest of each.
-
-        One query for all; where the rows are more than one answer holds, for halves of them.
-        """
-        wanted = tuple(documents)
-        if not wanted:
-            return {}
-        rows: dict[Document, list[DocumentRow]] = {document: [] for document in wanted}
-        for row in await self._rows_of(tenant, tuple(rows), at_most):
-            rows[row.document].append(row)
-        return {document: _newest_first(of_one) for document, of_one in rows.items()}
-
-    async def _rows_of(self, tenant: Tenant, documents: tuple[Document, ...], at_most: Seq) -> list[DocumentRow]:
-        single = len(documents) == 1
-        limit = NEWEST if single else max(_ROWS_AT_ONCE, 2 * len(documents))
-        found = await self._documents(
-            tenant,
-            Condition("document", Operator.ANY_OF, tuple(document.key for document in documents)),
-            Condition("from_seq", Operator.AT_MOST, at_most),
-            limit=limit,
-            newest_by=_NEWEST_FIRST if single else (),
-        )
-        if single or len(found) < limit:
-            return found
-        middle = len(documents) // 2
-        first, second = await asyncio.gather(
-            self._rows_of(tenant, documents[:middle], at_most), self._rows_of(tenant, documents[middle:], at_most)
-        )
-        return first + second
+        """Rows with from_seq <= at_most of each document, newest first: the 32 newest of each."""
+        return await self._newest.read(_shard(tenant), tuple(documents), at_most) if documents else {}
 
     async def document_history(
         self, document: Document, *, limit: int, below: Seq | None = None
@@ -255,7 +224,7 @@ class WeaviateIndex:
         )
 
     async def _documents(
-        self, tenant: Tenant, *conditions: Condition, limit: int = _MAX_ROWS, newest_by: tuple[str, ...] = ()
+        self, tenant: Tenant, *conditions: Condition, limit: int = MAX_ROWS, newest_by: tuple[str, ...] = ()
     ) -> list[DocumentRow]:
         query = Query(
             self._names.document,

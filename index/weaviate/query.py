@@ -62,6 +62,8 @@ class Condition:
 
 ROW_ID = "_id"
 """Name of a row's id in a condition."""
+MAX_ROWS = 10_000
+"""The server's own limit on one answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,6 +218,18 @@ async def test_of_many_rows_of_many_documents_the_newest_are_complete(index: Ver
     assert (await index.document_rows(tenant, [hot], at_most=100))[hot][:32] == tuple(reversed(of_hot[68:100]))
 
 
+async def test_rows_that_were_read_before_are_read_again_beside_new_ones(index: VersionedIndex, tenant: Tenant) -> None:
+    one, other = document(tenant, "one"), document(tenant, "other")
+    first, second, third = document_row(one, 1), document_row(other, 2), document_row(one, 3)
+    await index.insert_documents(tenant, [first, second])
+    assert await index.document_rows(tenant, [one, other], at_most=9) == {one: (first,), other: (second,)}
+    await index.insert_documents(tenant, [third])
+    assert await index.document_rows(tenant, [one, other], at_most=9) == {one: (third, first), other: (second,)}
+    assert await index.document_rows(tenant, [one], at_most=2) == {one: (first,)}
+    elsewhere = await new_tenant(index)
+    assert await index.document_rows(elsewhere, [one], at_most=9) == {one: ()}
+
+
 async def test_no_documents_give_no_rows(index: VersionedIndex, tenant: Tenant) -> None:
     assert await index.document_rows(tenant, [], at_most=5) == {}
     await index.insert_documents(tenant, [])

@@ -11,6 +11,7 @@ import pytest
 from index.model import IndexIdentity, first_head
 from index.weaviate import StoreAddress, WeaviateIndex
 from index.weaviate.breaker import FAILURES
+from index.weaviate.newest import NewestRows
 from schemas.errors import AmbiguousWriteError, ConfigError, PermanentError, TransientError
 from schemas.identity import Tenant
 from tests.conftest import WeaviateAddress
@@ -139,3 +140,13 @@ async def test_closing_lets_a_running_write_end(real: WeaviateIndex) -> None:
     await asyncio.sleep(0.001)
     await real.close()
     await writing
+
+
+async def test_decoded_rows_are_forgotten_when_there_is_no_room(real: WeaviateIndex) -> None:
+    documents = [document(ACME, f"doc {number}") for number in range(12)]
+    rows = {of: (document_row(of, number + 1),) for number, of in enumerate(documents)}
+    await real.insert_documents(ACME, [row for (row,) in rows.values()])
+    newest = NewestRows(real._client, real._names.document, room=40)
+    for _ in range(3):
+        assert await newest.read("t_acme", documents, 99) == rows
+        assert newest._used <= 40
