@@ -10,8 +10,8 @@ TIMES = {"timings_ms": {"total": 5.0}}
 
 
 def test_an_answer_keeps_its_times_and_each_cited_document_once() -> None:
-    body = {"refusal": None, "answer": "35 days", "citations": [{"doc_id": "a"}, {"doc_id": "a"}, {"doc_id": "b"}]}
-    reply = read_reply(200, orjson.dumps(body | TIMES))
+    cited: list[dict[str, str]] = [{"doc_id": "a"}, {"doc_id": "a"}, {"doc_id": "b"}]
+    reply = read_reply(200, orjson.dumps({"refusal": None, "answer": "35 days", "citations": cited} | TIMES))
     assert (reply.outcome, reply.answer, reply.sources) == (Outcome.ANSWER, "35 days", ("a", "b"))
     assert reply.timings_ms == {"total": 5.0}
 
@@ -23,7 +23,7 @@ def test_search_results_are_sources_too() -> None:
 
 @pytest.mark.parametrize(("reason", "outcome"), [("no_source", Outcome.REFUSAL), ("overloaded", Outcome.SHED)])
 def test_a_refusal_because_of_load_is_not_one_because_of_documents(reason: str, outcome: Outcome) -> None:
-    body = {"refusal": {"reason": reason, "detail": ""}, "answer": None, "citations": []}
+    body: dict[str, object] = {"refusal": {"reason": reason, "detail": ""}, "answer": None, "citations": []}
     reply = read_reply(200, orjson.dumps(body | TIMES))
     assert (reply.outcome, reply.reason) == (outcome, reason)
 

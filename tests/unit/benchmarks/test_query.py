@@ -64,7 +64,8 @@ def test_the_figures_name_the_highest_rate_and_count_every_outcome() -> None:
     assert (server.p50, server.stages["embed"].p50) == (8.0, 3.0)
     assert request.p50 == pytest.approx(100)
     assert (opened.n, opened.outcomes["shed"], opened.outcomes["right"]) == (9, 1, 9)
-    assert (top.requests_per_s, top.settings["clients"]) == (pytest.approx(30), 2)
+    assert top.requests_per_s == pytest.approx(30)
+    assert top.settings["clients"] == 2
     assert top.steps is not None
     assert [one.clients for one in top.steps] == [1, 2, 4]
 
