@@ -153,7 +153,7 @@ class MemoryIndex:
         )
 
     async def lexical_leg(self, tenant: Tenant, question: str, where: LegFilter, limit: int) -> tuple[Hit, ...]:
-        """Best rows by BM25 over text and title, best first."""
+        """Best rows by BM25 over text, title and headings, best first."""
         rows = tuple(self._shard(tenant).chunks.values())
         scores = _bm25(rows, _words(question))
         return _best(((row, scores[row.id]) for row in rows if row.id in scores and _matches(row, where)), limit)
@@ -239,10 +239,11 @@ def _words(text: str) -> list[str]:
 
 
 def _bm25(rows: Sequence[ChunkRow], question: Sequence[str]) -> Mapping[ChunkId, float]:
-    """Score of every row that shares a word with the question: the sum over text and title."""
+    """Score of every row that shares a word with the question: the sum over text, title and headings."""
     wanted = {word for word in question if word not in _STOP_WORDS}
     scores: dict[ChunkId, float] = defaultdict(float)
-    for texts in ([row.text for row in rows], [row.title for row in rows]):
+    headings = [" ".join(row.heading_path) for row in rows]
+    for texts in ([row.text for row in rows], [row.title for row in rows], headings):
         counted = [Counter(_words(text)) for text in texts]
         average = sum(counts.total() for counts in counted) / max(1, len(counted)) or 1.0
         for word in wanted:

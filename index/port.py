@@ -129,7 +129,7 @@ class VersionedIndex(Protocol):
         """Nearest rows by cosine, best first; `score` in [-1, 1]."""
 
     async def lexical_leg(self, tenant: Tenant, question: str, where: LegFilter, limit: int) -> tuple[Hit, ...]:
-        """Best rows by BM25 over text and title, best first."""
+        """Best rows by BM25 over text, title and headings, best first."""
 
     async def chunks(
         self, tenant: Tenant, ids: Collection[ChunkId], *, vectors: bool = False

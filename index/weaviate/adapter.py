@@ -21,7 +21,7 @@ from schemas.records import Coordinates
 PAGE_ROWS = 500
 _IDS_AT_ONCE = 1000
 _NEWEST_FIRST = ("from_seq", "epoch")
-_WORDS = ("text", "title")
+_WORDS = ("text", "title", "heading_path")
 
 
 class WeaviateIndex:

@@ -132,10 +132,10 @@ async def _create(client: WeaviateAsyncClient, shape: Shape) -> None:
 
 def _property(name: str, kind: Kind) -> Property:
     match kind:
-        case Kind.WORDS:
+        case Kind.WORDS | Kind.WORD_LISTS:
             return Property(
                 name=name,
-                data_type=DataType.TEXT,
+                data_type=DataType.TEXT if kind is Kind.WORDS else DataType.TEXT_ARRAY,
                 tokenization=Tokenization.WORD,
                 index_filterable=False,
                 index_searchable=True,

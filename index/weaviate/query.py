@@ -15,6 +15,8 @@ class Kind(Enum):
 
     WORDS = auto()
     """Text for BM25: lower-cased words."""
+    WORD_LISTS = auto()
+    """A list of `WORDS`."""
     NAME = auto()
     """Text for exact filters; the store trims white space at its ends."""
     NAMES = auto()

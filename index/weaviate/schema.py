@@ -12,7 +12,7 @@ CHUNK = {
     "document": Kind.NAME,
     "text": Kind.WORDS,
     "title": Kind.WORDS,
-    "heading_path": Kind.PAYLOADS,
+    "heading_path": Kind.WORD_LISTS,
     "hash": Kind.PAYLOAD,
     "embedded_hash": Kind.PAYLOAD,
     "acl": Kind.NAMES,

@@ -165,6 +165,13 @@ async def test_the_lexical_leg_reads_titles_and_ignores_case(index: VersionedInd
     assert await _lexical(index, tenant, "pumps?!") == [row.id]
 
 
+async def test_the_lexical_leg_reads_every_heading_above_a_chunk(index: VersionedIndex, tenant: Tenant) -> None:
+    row = chunk_row(document(tenant), text="some words", title="?", heading_path=("Opening hours", "Public holidays"))
+    await index.insert_chunks(tenant, [row])
+    assert await _lexical(index, tenant, "holidays") == [row.id]
+    assert await _lexical(index, tenant, "OPENING") == [row.id]
+
+
 @pytest.mark.parametrize("question", ["", "   ", "?!", "the of and", "\n", "zebra", "title:(pump) AND *"])
 async def test_questions_without_a_word_of_a_row_find_nothing(
     index: VersionedIndex, tenant: Tenant, question: str
