@@ -28,6 +28,9 @@ Seq = int
 Vector = npt.NDArray[np.float32]
 """Shape (dimension,), float32, unit length."""
 
+SCHEMA = "1"
+"""Raised when rows get other properties, or are indexed or hashed otherwise: part of the recipe."""
+
 OPEN = 2**53 - 1
 """`to_seq` of a row that is not superseded; the store's ints are doubles."""
 

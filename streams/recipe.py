@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from index.model import SCHEMA
 from streams.core import chunk
 from streams.core.recipe import recipe_parts
 
@@ -16,4 +17,4 @@ def recipe_of(embedder: str) -> Mapping[str, str]:
     """Parts of the recipe with this embedder's fingerprint."""
     numbers = (chunk.TARGET_TOKENS, chunk.TITLE_TOKENS, chunk.PATH_TOKENS, chunk.MAX_CHUNKS)
     chunking = "-".join([CUTTING, *map(str, numbers)])
-    return recipe_parts(embedder=embedder, reading=READING, chunking=chunking)
+    return recipe_parts(embedder=embedder, reading=READING, chunking=chunking, schema=SCHEMA)

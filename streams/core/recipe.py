@@ -10,9 +10,15 @@ from collections.abc import Mapping
 REDACTION = "none"
 
 
-def recipe_parts(*, embedder: str, reading: str, chunking: str) -> Mapping[str, str]:
+def recipe_parts(*, embedder: str, reading: str, chunking: str, schema: str) -> Mapping[str, str]:
     """Part of the recipe -> its own fingerprint or version."""
-    return {"chunking": chunking, "embedder": embedder, "reading": reading, "redaction": REDACTION}
+    return {
+        "chunking": chunking,
+        "embedder": embedder,
+        "reading": reading,
+        "redaction": REDACTION,
+        "schema": schema,
+    }
 
 
 def recipe_fingerprint(parts: Mapping[str, str]) -> str:
