@@ -88,8 +88,8 @@ class TenantWriter:
         epoch = offset + 1
         if any(head.epoch >= epoch for head in known):
             raise BrokenIndexError(
-                f"tenant {self._tenant}: index.commits is shorter than it was and would give an epoch again: restore the"
-                " log, or build the index anew"
+                f"tenant {self._tenant}: index.commits is shorter than it was and would give an epoch again: restore"
+                " the log, or build the index anew"
             )
         await self._index.put_head(claiming_head(self._tenant, epoch, self._clock.now()))
         await self._index.put_head(shown_head(await self._older_heads(epoch), epoch, self._clock.now()))

@@ -107,6 +107,20 @@ async def test_gains_and_revocations_decide_who_finds_what(index: VersionedIndex
         assert found == {name: [f"tea {name}"] for name, acl in acls.items() if acl & principals}
 
 
+async def test_a_leg_starved_by_forbidden_hits_is_widened(index: VersionedIndex, tenant: Tenant) -> None:
+    """300 better hits were revoked: their rows still carry the group as a hint."""
+    log, reader = MemoryCommitLog(), Reader(index, SystemClock())
+    writer = writer_on(index, log, tenant=tenant)
+    for start in range(0, 300, 100):
+        numbers = range(start, start + 100)
+        await writer.commit([mutation(n, f"gone{n}", "tea tea", acl=["public"], tenant=tenant) for n in numbers])
+        await writer.commit([mutation(1000 + n, f"gone{n}", op=Op.ACL, acl=["board"], tenant=tenant) for n in numbers])
+    await writer.commit([mutation(5000, "kept", "tea and much more besides it", tenant=tenant)])
+    retrieved = await reader.retrieve(question("tea tea", tenant=tenant, leg_size=16))
+    assert [[found.document.doc_id for found in leg] for leg in (retrieved.vector, retrieved.lexical)] == [["kept"]] * 2
+    assert list(retrieved.rows) == [doc("kept", tenant)]
+
+
 async def test_reads_during_writes_see_one_whole_version_of_each_document(
     index: VersionedIndex, tenant: Tenant
 ) -> None:

@@ -309,6 +309,7 @@ def test_a_failure_at_any_single_call_is_made_good_by_handing_in_again(changes: 
     asyncio.run(every_call())
 
 
+@settings(max_examples=40)
 @given(_CHANGES, st.randoms(use_true_random=False))
 def test_order_and_duplicates_do_not_matter(changes: list[Any], chance: Any) -> None:
     """Versions of one document that differ: registers come to the highest, however often and in whatever order."""
@@ -331,6 +332,7 @@ def _equal_version(changes: list[Any], place: int) -> bool:
     return any((one[0], one[1], one[3]) == (name, op, version) for one in changes[:place])
 
 
+@settings(max_examples=30)
 @given(_CHANGES)
 def test_no_attempt_reuses_a_row_id(changes: list[Any]) -> None:
     history = _mutations(changes)

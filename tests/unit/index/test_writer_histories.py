@@ -241,8 +241,8 @@ def _play(world: World, events: list[Event]) -> None:
 
 @pytest.mark.parametrize("block", range(10))
 def test_whatever_happens_to_the_workers_the_index_comes_to_the_serial_reference(block: int) -> None:
-    """40 histories a block; without the look at the heads before acknowledging, one in 25 loses something."""
-    for seed in range(40 * block, 40 * block + 40):
+    """30 histories a block; without the look at the heads before acknowledging, one in 25 loses something."""
+    for seed in range(30 * block, 30 * block + 30):
         chance = Random(seed)
         world = World(_finish(new_index()), _random_mutations(chance))
         try:
