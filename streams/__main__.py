@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.stage == "all":
             return asyncio.run(supervisor.supervise(stages.STAGES))
-        return asyncio.run(stages.run(options.stage, leashed=options.leashed))
+        if options.leashed:
+            supervisor.end_with_standard_input()
+        return asyncio.run(stages.run(options.stage))
     except MillstreamError as error:
         print(f"streams: {error}", file=sys.stderr)
         return 1

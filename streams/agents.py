@@ -31,7 +31,8 @@ def prepare_agent(pipeline: Pipeline, log: Log, topic: str, letters: DeadLetters
         with journal.record(delivery) as line:
             try:
                 mutation = await prepare(delivery, pipeline)
-                await publish(mutation, log, topic, pipeline.topics)
+                with journal.step("publish"):
+                    await publish(mutation, log, topic, pipeline.topics)
                 line.prepared(mutation)
             except PermanentError as error:
                 await letters.put(delivery, error, attempts=1)

@@ -4,6 +4,7 @@ Faust reads, balances partitions and commits offsets. It decodes nothing, publis
 acknowledges by itself. Before partitions are given up the window is drained and what it acknowledged is committed.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -42,7 +43,12 @@ _OPTIONS: Mapping[str, object] = {
 }
 
 
+_LOGGER = logging.getLogger("faust.millstream")
+
+
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    logger = _LOGGER
+
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
@@ -50,6 +56,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class _Consumer(driver.Consumer):
+    logger = _LOGGER
+
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -61,6 +69,7 @@ class _Transport(driver.Transport):
 class StageApp(faust.App):
     """One stage of one process. Give it its window before it starts."""
 
+    logger = _LOGGER
     window: Window
 
     def _new_transport(self) -> _Transport:
@@ -85,10 +94,17 @@ class StageApp(faust.App):
 
     def lag(self, topic: str) -> dict[int, int]:
         """Partition -> records not acknowledged, as far as the broker's answers so far tell."""
-        ends = {number: self.consumer.highwater(TP(topic, number)) for number in self.assigned()}
         committed = cast(driver.Consumer, self.consumer)._committed_offset
-        done = {number: self.window.positions.get(number, committed[TP(topic, number)]) for number in ends}
-        return {number: max(0, end - (done[number] or 0)) for number, end in ends.items() if end is not None}
+        lags: dict[int, int] = {}
+        for number in self.assigned():
+            try:
+                end = self.consumer.highwater(TP(topic, number))
+            except (AssertionError, AttributeError):
+                break  # the consumer's thread began a rebalance meanwhile
+            if end is not None:
+                done = self.window.positions.get(number, committed[TP(topic, number)]) or 0
+                lags[number] = max(0, end - done)
+        return lags
 
     def crash_soon(self, error: BaseException) -> None:
         """End the process because of `error`; for callers that cannot wait."""

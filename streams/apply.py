@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Protocol
 
 from index.rows import PositionedMutation
@@ -21,6 +22,7 @@ from streams.dead_letters import DeadLetters
 from streams.deliveries import decode_delivery
 from streams.window import Delivery, Lease, LeaseEndedError
 
+_SLOW_SECONDS = 5.0
 _NONE_YET = Failures()
 _TRIED_TOGETHER = Failures(permanent=1)
 
@@ -56,19 +58,29 @@ class _Entry:
     done: "asyncio.Future[Outcome | DeadLettered]"
 
 
-OnWait = Callable[[bool], None]
-"""Told when a tenant begins and ends to wait for the store."""
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Who wants to know what the applier does."""
+
+    on_wait: Callable[[bool], None] = lambda _begins: None
+    """A tenant begins, or ends, to wait for the store."""
+    on_retry: Callable[[], None] = lambda: None
+    on_commit: Callable[[int, float], None] = lambda _mutations, _seconds: None
+    """A batch of so many mutations was committed in so many seconds."""
+
+
+_NO_HOOKS = Hooks()
 
 
 class TenantQueue:
     """The mutations of one tenant during one lease, and its writer."""
 
-    def __init__(self, writer: Writer, letters: DeadLetters, lease: Lease, bounds: Bounds, on_wait: OnWait) -> None:
+    def __init__(self, writer: Writer, letters: DeadLetters, lease: Lease, bounds: Bounds, hooks: Hooks) -> None:
         self._writer = writer
         self._letters = letters
         self._lease = lease
         self._bounds = bounds
-        self._on_wait = on_wait
+        self._hooks = hooks
         self._waiting: deque[_Entry] = deque()
         self._runner: asyncio.Task[None] | None = None
 
@@ -107,7 +119,7 @@ class TenantQueue:
             if self._lease.is_ending:
                 raise LeaseEndedError
             try:
-                outcomes = await self._writer.commit([entry.item for entry in batch])
+                outcomes = await self._commit([entry.item for entry in batch])
             except MillstreamError as error:
                 failures = failures.and_then(error)
                 if await self._after(error, failures, batch):
@@ -117,17 +129,34 @@ class TenantQueue:
                     entry.done.set_result(outcome)
                 return
 
+    async def _commit(self, batch: Sequence[PositionedMutation]) -> Sequence[Outcome]:
+        """One attempt. Never cut off, however long: one that takes long is told to be a wait."""
+        started = monotonic()
+        attempt = asyncio.ensure_future(self._writer.commit(batch))
+        done, _ = await asyncio.wait([attempt], timeout=_SLOW_SECONDS)
+        if not done:
+            self._hooks.on_wait(True)
+            try:
+                await asyncio.wait([attempt])
+            finally:
+                self._hooks.on_wait(False)
+        outcomes = attempt.result()
+        self._hooks.on_commit(len(batch), monotonic() - started)
+        return outcomes
+
     async def _after(self, error: MillstreamError, failures: Failures, batch: Sequence[_Entry]) -> bool:
         """Act on what is decided; whether the batch is settled."""
         match decide(len(batch), failures, error):
             case RetrySame():
+                self._hooks.on_retry()
                 return False
             case Wait(seconds=seconds):
-                self._on_wait(True)
+                self._hooks.on_retry()
+                self._hooks.on_wait(True)
                 try:
                     await self._lease.pause(seconds)
                 finally:
-                    self._on_wait(False)
+                    self._hooks.on_wait(False)
                 return False
             case CommitSingly():
                 for entry in batch:
@@ -152,13 +181,13 @@ class Applier:
         letters: DeadLetters,
         topics: Topics,
         bounds: Bounds,
-        on_wait: OnWait = lambda _waits: None,
+        hooks: Hooks = _NO_HOOKS,
     ) -> None:
         self._writer_for = writer_for
         self._letters = letters
         self._topics = topics
         self._bounds = bounds
-        self._on_wait = on_wait
+        self._hooks = hooks
         self._lease: Lease | None = None
         self._queues: dict[Tenant, TenantQueue] = {}
 
@@ -174,7 +203,7 @@ class Applier:
             self._lease, self._queues = lease, {}
         if tenant not in self._queues:
             self._queues[tenant] = TenantQueue(
-                self._writer_for(tenant), self._letters, lease, self._bounds, self._on_wait
+                self._writer_for(tenant), self._letters, lease, self._bounds, self._hooks
             )
         return self._queues[tenant]
 

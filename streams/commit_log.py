@@ -5,7 +5,7 @@ retried.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from runtime.log_port import Log
 from schemas.codec import encode
@@ -37,14 +37,17 @@ class LastingLog:
 class LogCommits:
     """`index.port.CommitLog` on the log."""
 
-    def __init__(self, log: Log, topics: Topics) -> None:
+    def __init__(self, log: Log, topics: Topics, on_take_over: Callable[[], None] = lambda: None) -> None:
         self._log = log
         self._topics = topics
+        self._on_take_over = on_take_over
 
     async def take_over(self, record: TakeOver) -> int:
         """Append a take-over record and return its offset in the tenant's partition."""
         partition = self._topics.partition(COMMITS, tenant=record.tenant)
-        return (await self._log.append(COMMITS, partition, record.tenant, encode(record))).offset
+        at = await self._log.append(COMMITS, partition, record.tenant, encode(record))
+        self._on_take_over()
+        return at.offset
 
     async def emit(self, commits: Sequence[Commit]) -> None:
         """Append commits in order; the acknowledgements overlap, and all are in when it returns."""

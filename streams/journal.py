@@ -11,12 +11,17 @@ import structlog
 from index.writer import Committed, Outcome, Redelivered, Unchanged
 from runtime.clock import Clock
 from runtime.metrics import (
+    CHUNKS,
+    COMMIT_MUTATIONS,
     COMMITS,
     DEAD_LETTERS,
     FRESHNESS_SECONDS,
     RECORD_SECONDS,
     RECORDS,
     RECORDS_UNDER_WAY,
+    RETRIES,
+    STEP_SECONDS,
+    TAKE_OVERS,
     Metrics,
 )
 from schemas.headers import stated_op
@@ -95,6 +100,31 @@ class Journal:
         finally:
             self._metrics.add(RECORDS_UNDER_WAY, -1, stage=self._stage)
         self._tell(line, self._clock.monotonic() - started)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time one step of a record."""
+        started = self._clock.monotonic()
+        yield
+        self._metrics.observe(STEP_SECONDS, self._clock.monotonic() - started, stage=self._stage, step=name)
+
+    def embedded(self, new: int, remembered: int) -> None:
+        """So many chunks got their vector from the model, so many from memory."""
+        self._metrics.count(CHUNKS, new, vector="embedded")
+        self._metrics.count(CHUNKS, remembered, vector="reused")
+
+    def took_over(self) -> None:
+        """A tenant was taken over."""
+        self._metrics.count(TAKE_OVERS)
+
+    def retried(self) -> None:
+        """An attempt failed and is repeated."""
+        self._metrics.count(RETRIES, stage=self._stage)
+
+    def committed(self, mutations: int, seconds: float) -> None:
+        """A batch was committed."""
+        self._metrics.observe(COMMIT_MUTATIONS, mutations)
+        self._metrics.observe(STEP_SECONDS, seconds, stage=self._stage, step="commit")
 
     def _tell(self, line: Line, seconds: float) -> None:
         self._metrics.observe(RECORD_SECONDS, seconds, stage=self._stage)

@@ -5,7 +5,8 @@ The steps themselves are in streams.core and streams.parse; here is the order in
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +41,14 @@ class VectorSource(Protocol):
         ...
 
 
+Step = Callable[[str], AbstractContextManager[None]]
+"""Times a step by its name."""
+
+
+def _untimed(_name: str) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """What the flow needs. `recipe` is stamped on every content it prepares."""
@@ -54,6 +63,7 @@ class Pipeline:
     max_document_bytes: int
     topics: Topics
     clock: Clock
+    step: Step = _untimed
 
 
 async def prepare(delivery: Delivery, using: Pipeline) -> Mutation:
@@ -90,12 +100,15 @@ async def _content(change: DocumentChange, using: Pipeline) -> Content | None:
     if change.op is not Op.UPSERT:
         return Content(deleted=True)
     body = _checked_body(change, using.max_document_bytes)
-    document = await using.parser.parse(body, change.content_type, change.doc_id)
+    with using.step("parse"):
+        document = await using.parser.parse(body, change.content_type, change.doc_id)
     title = title_of(change, document)
     # Counting tokens of a long document takes a while; it releases the GIL, so the loop goes on meanwhile.
-    cut = await asyncio.to_thread(chunking.chunk, document, title, using.tokens.token_spans, using.max_tokens)
+    with using.step("chunk"):
+        cut = await asyncio.to_thread(chunking.chunk, document, title, using.tokens.token_spans, using.max_tokens)
     wanted = [(chunking.embedded_hash(piece.embedded, using.embedder), piece.embedded) for piece in cut]
-    vectors = await using.vectors.of(wanted)
+    with using.step("embed"):
+        vectors = await using.vectors.of(wanted)
     chunks = tuple(
         _chunk(change, document, title, piece, name, vector)
         for piece, (name, _), vector in zip(cut, wanted, vectors, strict=True)

@@ -5,7 +5,6 @@ carries what it runs (prepare no store, apply no model and no parser).
 import asyncio
 import os
 import socket
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -43,22 +42,13 @@ def _nobody(_partition: int, _offset: int) -> None:
     """Prepare has no store to tell its offsets."""
 
 
-async def run(stage: str, *, leashed: bool = False) -> int:
+async def run(stage: str) -> int:
     """Run one stage until a signal or a crash. Returns the exit code. Raises Config- and TransientError at start."""
     settings = load_settings()
     metrics = Metrics()
     logs.configure(settings, f"streams-{stage}", metrics)
     process = await (_prepare if stage == PREPARE else _apply)(settings, metrics, SystemClock())
-    if leashed:
-        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), _leash, process)
     return await process.run()
-
-
-def _leash(process: StageProcess) -> None:
-    """Standard input ended: so did the supervisor."""
-    if not os.read(sys.stdin.fileno(), 1024):
-        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-        process.stop.set()
 
 
 async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
@@ -72,15 +62,18 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
     topics = load_topics(settings)
     target = mutations_topic(settings.generation)
     await asyncio.to_thread(check_topics, settings, topics, (CHANGES, target, DLQ, GENERATIONS))
-    embedder = await asyncio.to_thread(
-        load_embedder, settings.embedding_model, cache_dir=settings.cache_dir, threads=settings.embedding_threads
+    parser = ParserPool(_PARSERS, seconds=settings.parse_seconds, memory_mb=settings.parse_memory_mb)
+    threads = settings.embedding_threads
+    embedder, _ = await asyncio.gather(
+        asyncio.to_thread(load_embedder, settings.embedding_model, cache_dir=settings.cache_dir, threads=threads),
+        parser.start(),
     )
     parts = recipe_of(embedder.fingerprint)
     await asyncio.to_thread(check_generation, settings, parts)
     activity, producer = Activity(), LogProducer(settings)
     log = LastingLog(producer)
-    parser = ParserPool(_PARSERS, seconds=settings.parse_seconds, memory_mb=settings.parse_memory_mb)
-    vectors = Vectors(embedder, on_step=activity.stepped)
+    journal = Journal(PREPARE, metrics, clock)
+    vectors = Vectors(embedder, on_step=activity.stepped, on_answer=journal.embedded)
     pipeline = Pipeline(
         parser=parser,
         tokens=embedder,
@@ -91,9 +84,10 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
         max_document_bytes=settings.max_document_bytes,
         topics=topics,
         clock=clock,
+        step=journal.step,
     )
     letters = DeadLetters(log, topics, PREPARE, clock)
-    work = prepare_agent(pipeline, log, target, letters, Journal(PREPARE, metrics, clock))
+    work = prepare_agent(pipeline, log, target, letters, journal)
 
     async def warm_up() -> None:
         await vectors.of([("", "The first text a model embeds takes longer than the others.")])
@@ -102,13 +96,13 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
         await asyncio.to_thread(vectors.close)
 
     app = _app(settings, PREPARE, CHANGES, work)
-    starts, stops = (producer.start, parser.start, warm_up), (parser.close, close_vectors, producer.stop)
+    starts, stops = (producer.start, warm_up), (parser.close, close_vectors, producer.stop)
     return _process(settings, PREPARE, CHANGES, app, metrics, clock, activity, starts, stops)
 
 
 async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
     from index.writer import TenantWriter
-    from streams.apply import Applier, Bounds, StoreOffsets
+    from streams.apply import Applier, Bounds, Hooks, StoreOffsets
 
     topics = load_topics(settings)
     source = mutations_topic(settings.generation)
@@ -117,15 +111,17 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
     await check_index(index, facts)
     activity, producer = Activity(), LogProducer(settings)
     log = LastingLog(producer)
-    commits = LogCommits(log, topics)
+    journal = Journal(APPLY, metrics, clock)
+    commits = LogCommits(log, topics, journal.took_over)
     name = f"{socket.gethostname()}/{os.getpid()}"
 
     def writer_for(tenant: Tenant) -> TenantWriter:
         return TenantWriter(index, commits, tenant, clock, name=name)
 
     letters = DeadLetters(log, topics, APPLY, clock)
-    applier = Applier(writer_for, letters, topics, Bounds(settings.group_commit), activity.waits_changed)
-    work = apply_agent(applier, letters, Journal(APPLY, metrics, clock))
+    hooks = Hooks(activity.waits_changed, journal.retried, journal.committed)
+    applier = Applier(writer_for, letters, topics, Bounds(settings.group_commit), hooks)
+    work = apply_agent(applier, letters, journal)
     offsets = StoreOffsets(index.put_acknowledged, lambda error: app.crash_soon(error))
     app = _app(settings, f"{APPLY}.{settings.generation}", source, work, offsets.note)
     stops = (offsets.flush, producer.stop, index.close)

@@ -5,8 +5,10 @@ then it.
 """
 
 import asyncio
+import os
 import signal
 import sys
+import threading
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import Callable, Sequence
@@ -16,7 +18,7 @@ import structlog
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 15.0
 _SETTLED_SECONDS = 60.0
-_STOP_SECONDS = 40.0
+_STOP_SECONDS = 30.0
 
 log = structlog.get_logger("millstream.streams")
 
@@ -29,6 +31,19 @@ def wait_after(attempt: int) -> float:
 def stage_command(stage: str) -> tuple[str, ...]:
     """How a stage is started."""
     return (sys.executable, "-m", "streams", "--stage", stage, "--leashed")
+
+
+def end_with_standard_input() -> None:
+    """End this process when its standard input does: cleanly if it can, by force if it does not."""
+    threading.Thread(target=_end_with_standard_input, name="leash", daemon=True).start()
+
+
+def _end_with_standard_input() -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        continue
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_STOP_SECONDS)
+    os._exit(1)
 
 
 async def supervise(stages: Sequence[str], command: Callable[[str], Sequence[str]] = stage_command) -> int:

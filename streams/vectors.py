@@ -27,14 +27,23 @@ class _Request:
 
 
 class Vectors:
-    """An embedder with a memory. All methods belong to one event loop."""
+    """An embedder with a memory. All methods belong to one event loop.
+
+    `on_step` learns how many texts a batch had, `on_answer` how many vectors were embedded and how many remembered.
+    """
 
     def __init__(
-        self, embedder: Embedder, *, remembered: int = 20_000, on_step: Callable[[int], None] = lambda _texts: None
+        self,
+        embedder: Embedder,
+        *,
+        remembered: int = 20_000,
+        on_step: Callable[[int], None] = lambda _texts: None,
+        on_answer: Callable[[int, int], None] = lambda _embedded, _remembered: None,
     ) -> None:
         self._embedder = embedder
         self._remembered = remembered
         self._on_step = on_step
+        self._on_answer = on_answer
         self._memory: OrderedDict[str, bytes] = OrderedDict()
         self._requests: deque[_Request] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embed")
@@ -53,6 +62,7 @@ class Vectors:
                 self._runner = asyncio.create_task(self._run())
             await request.done
             known |= request.vectors
+        self._on_answer(len(missing), len(wanted) - len(missing))
         return [known[name] for name, _ in wanted]
 
     def close(self) -> None:

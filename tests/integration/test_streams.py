@@ -78,15 +78,17 @@ async def test_killed_stages_lose_nothing_and_duplicate_nothing(bench: Bench, st
                 newest[doc] = (await bench.post(change(doc, body)), body)
 
     await post(range(60))
+    second = stages.start("prepare")
+    await post(range(60, 80))
+    await asyncio.to_thread(second.until_ready)
+    await post(range(80, 110))
     prepare.kill()
     apply.kill()
-    await post(range(60, 90))
-    prepare, apply = stages.start("prepare"), stages.start("apply")
-    await asyncio.to_thread(prepare.until_ready)
-    await post(range(90, 120))
-    assert await asyncio.to_thread(prepare.stop) == 0
-    stages.start("prepare")
+    apply = stages.start("apply")
+    await post(range(110, 130))
     await asyncio.to_thread(eventually, "everything is acknowledged", lambda: bench.lag() == 0)
+    assert await asyncio.to_thread(second.stop) == 0
+    assert await asyncio.to_thread(apply.stop) == 0
 
     rows = [row for row in await bench.rows() if row.document.doc_id.startswith("crash-")]
     made_of = [row.change for row in rows]

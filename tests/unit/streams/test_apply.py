@@ -15,7 +15,7 @@ from schemas.errors import BrokenIndexError, DecodeError, PermanentError, Transi
 from schemas.identity import Tenant
 from schemas.records import DeadLetter
 from schemas.topics import DLQ
-from streams.apply import Applier, Bounds, DeadLettered, StoreOffsets
+from streams.apply import Applier, Bounds, DeadLettered, Hooks, StoreOffsets
 from streams.dead_letters import DeadLetters
 from streams.window import Lease, LeaseEndedError
 from tests.unit.streams.records import mutation, mutation_delivery, topics
@@ -58,7 +58,7 @@ class Bench:
             self.taken.append(tenant)
             return self.writer
 
-        return Applier(writer_for, letters, topics(), Bounds(mutations, size), self.waits.append)
+        return Applier(writer_for, letters, topics(), Bounds(mutations, size), Hooks(self.waits.append))
 
     async def apply(self, applier: Applier, *docs: str) -> list[object]:
         results = await asyncio.gather(
