@@ -66,5 +66,9 @@ lint: setup ## format check, lint, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: docs
+docs: setup ## write docs/reference from the code
+	$(BIN)/python -m cli.reference
+
 .PHONY: check
 check: lint test ## format, lint, types, imports, tests

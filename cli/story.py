@@ -117,8 +117,8 @@ def _load(source: str, folder: Path) -> None:
 
 def _post_event(source: str, file: str, wait_as: Asker | None) -> Sequence[str]:
     """Post a signed event; with `wait_as`, wait until it is answerable."""
-    from connectors.webhook.client import post_signed
     from cli.session import open_settings
+    from connectors.webhook.client import post_signed
 
     settings = open_settings()
     begun = time.monotonic()
