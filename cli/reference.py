@@ -31,8 +31,10 @@ Row = tuple[str, ...]
 class _Parameter(Protocol):
     """An option or an argument of a command."""
 
-    name: str | None
-    opts: list[str]
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def opts(self) -> list[str]: ...
 
 
 class _Verb(Protocol):
