@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from index.embedding.port import Embedder
+from index.model import SCHEMA
 from index.port import VersionedIndex
 from schemas.errors import ConfigError, TransientError
 
@@ -42,12 +43,14 @@ class Readiness:
         name = self._index.identity
         if record is None:
             raise ConfigError(f"there is no index {name}: run `millstream up`, which creates it")
-        stated = record.recipe.get("embedder", self._embedder.fingerprint)
-        if stated != self._embedder.fingerprint or record.dimension != self._embedder.dimension:
-            raise ConfigError(
-                f"the index {name} was made with the embedder {stated}, this process has {self._embedder.fingerprint}: "
-                "set MILLSTREAM_EMBEDDING_MODEL back, or start a new generation"
-            )
+        wanted = {"embedder": self._embedder.fingerprint, "schema": SCHEMA}
+        for part, ours in wanted.items():
+            stated = record.recipe.get(part, "none")
+            if stated != ours:
+                raise ConfigError(
+                    f"the index {name} was made with the {part} {stated}, this process has {ours}: "
+                    f"start a new generation (MILLSTREAM_GENERATION) and run `millstream up`, or put the {part} back"
+                )
 
     async def keep_looking(self, seconds: float) -> None:
         """Look every `seconds`, for ever. Raises ConfigError."""

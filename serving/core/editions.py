@@ -1,15 +1,17 @@
 """Which of several editions of one text is meant: the newest, unless the question names another or asks for several.
 
 Two passages of different documents are editions of each other when their headings, numbers aside, are about the same,
-or their texts are. Pure.
+or their texts are; or, less surely, when only the numbers of their titles differ. Pure.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from serving.core.passages import Passage
+from serving.core.threshold import relevance
 from serving.core.words import terms
 
 _COMPARING = re.compile(
@@ -20,6 +22,8 @@ _COMPARING = re.compile(
 )
 _SAME_HEADING = 0.6
 _SAME_TEXT = 0.5
+_SAME_SECTION_MARGIN = 0.30
+_SAME_SERIES_MARGIN = 0.10
 _SAME_DAY = timedelta(days=1)
 
 
@@ -48,7 +52,7 @@ def in_force(question: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
         for older in editions
         for newer in editions
         if older.passage.document != newer.passage.document
-        and _same_subject(older, newer)
+        and relevance(newer.passage) >= relevance(older.passage) - _margin(older, newer)
         and _replaces(newer, older, asked)
     }
     return tuple(passage for passage in passages if passage.document not in replaced)
@@ -58,10 +62,13 @@ def _edition(passage: Passage) -> _Edition:
     return _Edition(passage, terms(passage.title), terms(passage.heading), terms(passage.text))
 
 
-def _same_subject(one: _Edition, other: _Edition) -> bool:
+def _margin(one: _Edition, other: _Edition) -> float:
+    """How much less relevant the newer may be: more where they are the same section, nothing at all for strangers."""
     titles = _overlap(_without_numbers(one.title), _without_numbers(other.title))
     headings = _overlap(_without_numbers(one.heading), _without_numbers(other.heading))
-    return min(titles, headings) >= _SAME_HEADING or _overlap(one.text, other.text) >= _SAME_TEXT
+    if min(titles, headings) >= _SAME_HEADING or _overlap(one.text, other.text) >= _SAME_TEXT:
+        return _SAME_SECTION_MARGIN
+    return _SAME_SERIES_MARGIN if titles == 1.0 and one.title != other.title else -math.inf
 
 
 def _without_numbers(stems: frozenset[str]) -> frozenset[str]:

@@ -25,14 +25,16 @@ _HEADING_VALUE = 0.95
 _COLUMN_VALUE = 0.80
 """What a question word counts that stands only in the title, in a heading, in a list's lead or a table's header."""
 _DESIGNATION_WEIGHT = 2.0
-_KEY_VALUE = 0.25
+_KEY_VALUE = 0.35
 """A row whose first cell the question names."""
 _CLOSENESS_VALUE = 0.45
 _RANK_VALUE = 0.10
 _CUE_VALUE = 0.20
 _JOIN = 0.80
-"""A further unit needs this share of the best one's score; in another document, _JOIN_ELSEWHERE."""
+"""A further unit needs this share of the best one's score; more in another document, less where it adds much."""
 _JOIN_ELSEWHERE = 0.90
+_JOIN_ADDING = 0.60
+_MANY_NEW_WORDS = 0.30
 _NEW_WORDS = 0.15
 _SAME = 0.75
 _MOST_CHARACTERS = 600
@@ -148,13 +150,14 @@ def _choose(
     length = len(first.unit.text)
     for one in ranked[1:]:
         elsewhere = passages[one.passage].document != passages[first.passage].document
-        if len(chosen) == most or one.score < _JOIN * first.score:
+        if len(chosen) == most:
             break
-        if one.score < _JOIN_ELSEWHERE * first.score and elsewhere:
+        new = sum(weight for term, weight in weights.items() if term in one.own and term not in covered)
+        needed = _JOIN_ELSEWHERE if elsewhere else _JOIN_ADDING if new >= _MANY_NEW_WORDS else _JOIN
+        if one.score < needed * first.score:
             continue
         if length + len(one.unit.text) > _MOST_CHARACTERS or any(_same(one.own, other.own) for other in chosen):
             continue
-        new = sum(weight for term, weight in weights.items() if term in one.own and term not in covered)
         if new < _NEW_WORDS and not (kind in _TELLING and _is_run(one, first)):
             continue
         chosen.append(one)

@@ -74,12 +74,8 @@ def _is_list(lines: list[str]) -> bool:
     """Lines that carry markers, or several of which none runs on into the next."""
     if _MARKER.match(lines[0]):
         return True
-    runs_on = [not _TERMINAL.search(line) and (rest[:1].islower() or len(line) > 60) for line, rest in _pairs(lines)]
-    return len(lines) > 1 and not any(runs_on)
-
-
-def _pairs(lines: list[str]) -> list[tuple[str, str]]:
-    return list(pairwise(lines))
+    runs_on = any(rest[:1].islower() and not _TERMINAL.search(line) for line, rest in pairwise(lines))
+    return len(lines) > 1 and not runs_on
 
 
 def _items(lines: list[str], block: int, lead: str) -> list[Unit]:

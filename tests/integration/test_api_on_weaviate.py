@@ -14,7 +14,7 @@ import pytest
 
 from index.embedding.fastembed_model import FastembedEmbedder, load_embedder
 from index.memory_log import MemoryCommitLog
-from index.model import ChunkSubject, IndexIdentity, chunk_hash, content_hash, first_head
+from index.model import SCHEMA, ChunkSubject, IndexIdentity, chunk_hash, content_hash, first_head
 from index.port import IndexRecord
 from index.rows import PositionedMutation
 from index.weaviate import StoreAddress, WeaviateIndex
@@ -106,7 +106,7 @@ def built(stack_settings: Settings, stack_environment: Mapping[str, str]) -> Bui
 
 async def _build(settings: Settings, embedder: FastembedEmbedder) -> None:
     index = _index(settings)
-    recipe = {"embedder": embedder.fingerprint}
+    recipe = {"embedder": embedder.fingerprint, "schema": SCHEMA}
     await index.create(IndexRecord(index.identity, recipe, {}, embedder.dimension, datetime.now(UTC)))
     await index.create_tenant(first_head(TENANT, datetime.now(UTC)))
     writer = TenantWriter(index, MemoryCommitLog(), TENANT, SystemClock(), name="test")

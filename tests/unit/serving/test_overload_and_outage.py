@@ -8,6 +8,7 @@ import pytest
 
 from index.embedding.words import HashedWordsEmbedder
 from index.memory import MemoryIndex
+from index.model import SCHEMA
 from index.port import IndexRecord, VersionedIndex
 from runtime.clock import SystemClock
 from runtime.metrics import ALERTS, QUERIES_UNDER_WAY, Metrics
@@ -141,7 +142,8 @@ async def test_health_says_alive_and_metrics_are_rendered() -> None:
 async def test_ready_follows_the_store() -> None:
     embedder = HashedWordsEmbedder()
     memory = MemoryIndex(IDENTITY)
-    await memory.create(IndexRecord(IDENTITY, {"embedder": embedder.fingerprint}, {}, embedder.dimension, START))
+    recipe = {"embedder": embedder.fingerprint, "schema": SCHEMA}
+    await memory.create(IndexRecord(IDENTITY, recipe, {}, embedder.dimension, START))
     away = True
 
     async def maybe(_name: str) -> None:
@@ -165,6 +167,8 @@ async def test_no_index_or_one_of_another_recipe_stops_the_start_and_says_what_t
     memory = MemoryIndex(IDENTITY)
     with pytest.raises(ConfigError, match="millstream up"):
         await Readiness(memory, embedder).check()
-    await memory.create(IndexRecord(IDENTITY, {"embedder": "another"}, {}, embedder.dimension, START))
-    with pytest.raises(ConfigError, match="new generation"):
-        await Readiness(memory, embedder).check()
+    for recipe in ({"embedder": "another", "schema": SCHEMA}, {"embedder": embedder.fingerprint, "schema": "0"}):
+        memory = MemoryIndex(IDENTITY)
+        await memory.create(IndexRecord(IDENTITY, recipe, {}, embedder.dimension, START))
+        with pytest.raises(ConfigError, match="new generation"):
+            await Readiness(memory, embedder).check()
