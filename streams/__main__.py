@@ -9,7 +9,7 @@ import asyncio
 import sys
 
 from schemas.errors import MillstreamError
-from streams import stages, supervisor
+from streams import supervisor
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,18 +19,32 @@ def main(arguments: list[str] | None = None) -> int:
         description="Run a stage: prepare turns changes into mutations, apply makes mutations visible in the index.",
         epilog="Settings are MILLSTREAM_* variables; `millstream up` sets them and starts both stages.",
     )
-    parser.add_argument("--stage", required=True, choices=(*stages.STAGES, "all"), help="which stage to run")
+    parser.add_argument("--stage", required=True, choices=(*supervisor.STAGES, "all"), help="which stage to run")
     parser.add_argument("--leashed", action="store_true", help="end when standard input ends (the supervisor sets it)")
     options = parser.parse_args(arguments)
+    if options.leashed:
+        supervisor.end_with_standard_input()
     try:
-        if options.stage == "all":
-            return asyncio.run(supervisor.supervise(stages.STAGES))
-        if options.leashed:
-            supervisor.end_with_standard_input()
-        return asyncio.run(stages.run(options.stage))
+        return asyncio.run(_run(options.stage))
     except MillstreamError as error:
         print(f"streams: {error}", file=sys.stderr)
         return 1
+
+
+async def _run(stage: str) -> int:
+    # Imported here: what a stage needs takes a second, and the leash must hold from the first moment.
+    from runtime.logs import configure
+    from runtime.metrics import Metrics
+    from runtime.settings import load_settings
+
+    settings, metrics = load_settings(), Metrics()
+    configure(settings, f"streams-{stage}", metrics)
+    if stage == "all":
+        return await supervisor.supervise(supervisor.STAGES, metrics_port=settings.metrics_port)
+    from streams import stages
+
+    process = await stages.build(stage, settings, metrics)
+    return await process.run()
 
 
 if __name__ == "__main__":

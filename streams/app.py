@@ -76,13 +76,13 @@ class StageApp(faust.App):
         return _Transport(self.conf.broker_consumer, self)
 
     async def _on_partitions_revoked(self, revoked: set[TP]) -> None:
-        await self.let_go()
+        await self.let_go(_DRAIN_SECONDS)
         await super()._on_partitions_revoked(revoked)
         self.window.renew()
 
-    async def let_go(self) -> None:
-        """Let running records finish, bounded, and commit what they acknowledged. Writes are never cancelled."""
-        await self.window.drain(_DRAIN_SECONDS)
+    async def let_go(self, seconds: float) -> None:
+        """Let running records finish, at most so long, and commit what they acknowledged. Nothing is cancelled."""
+        await self.window.drain(seconds)
         if self.assigned():
             await self.consumer.commit()
 

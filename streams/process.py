@@ -18,7 +18,9 @@ from streams.app import StageApp
 from streams.core.progress import Observation, Progress, Verdict
 
 _WATCH_SECONDS = 1.0
-_STOP_SECONDS = 10.0
+_LET_GO_SECONDS = 10.0
+_STOP_SECONDS = 6.0
+# Together below the 20 s after which a launcher kills.
 
 log = structlog.get_logger("millstream.streams")
 
@@ -122,7 +124,7 @@ class StageProcess:
 
     async def _stop(self, crashed: bool) -> None:
         if not crashed:
-            await self.app.let_go()
+            await self.app.let_go(_LET_GO_SECONDS)
         try:
             async with asyncio.timeout(_STOP_SECONDS):
                 await self.app.stop()

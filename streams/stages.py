@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from index.model import IndexIdentity
-from runtime import logs
 from runtime.aio_kafka import LogProducer
 from runtime.clock import SystemClock
 from runtime.declarations import load_topics
 from runtime.metrics import Metrics
-from runtime.settings import Settings, load_settings
+from runtime.settings import Settings
 from schemas.identity import Tenant
 from schemas.topics import CHANGES, COMMITS, DLQ, GENERATIONS, mutations_topic
 from streams.agents import add_agent, apply_agent, prepare_agent
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 PREPARE = "prepare"
 APPLY = "apply"
-STAGES = (PREPARE, APPLY)
 
 _WINDOW_BYTES = 48 * 1024 * 1024
 _PARSERS = 2
@@ -42,13 +40,9 @@ def _nobody(_partition: int, _offset: int) -> None:
     """Prepare has no store to tell its offsets."""
 
 
-async def run(stage: str) -> int:
-    """Run one stage until a signal or a crash. Returns the exit code. Raises Config- and TransientError at start."""
-    settings = load_settings()
-    metrics = Metrics()
-    logs.configure(settings, f"streams-{stage}", metrics)
-    process = await (_prepare if stage == PREPARE else _apply)(settings, metrics, SystemClock())
-    return await process.run()
+async def build(stage: str, settings: Settings, metrics: Metrics) -> StageProcess:
+    """One stage, checked and ready to run. Raises ConfigError and TransientError."""
+    return await (_prepare if stage == PREPARE else _apply)(settings, metrics, SystemClock())
 
 
 async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:

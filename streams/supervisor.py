@@ -12,15 +12,28 @@ import threading
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
+
+STAGES = ("prepare", "apply")
+"""Every stage there is; each is a process of its own."""
 
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 15.0
 _SETTLED_SECONDS = 60.0
-_STOP_SECONDS = 30.0
+_STOP_SECONDS = 20.0
 
 log = structlog.get_logger("millstream.streams")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A process that is kept running."""
+
+    stage: str
+    command: Sequence[str]
+    metrics_port: int
 
 
 def wait_after(attempt: int) -> float:
@@ -46,38 +59,43 @@ def _end_with_standard_input() -> None:
     os._exit(1)
 
 
-async def supervise(stages: Sequence[str], command: Callable[[str], Sequence[str]] = stage_command) -> int:
+async def supervise(
+    stages: Sequence[str], command: Callable[[str], Sequence[str]] = stage_command, *, metrics_port: int = 0
+) -> int:
     """Run one process of each stage until a signal. Returns the exit code.
 
-    `command` gives a process that ends when its standard input does, and at SIGTERM.
+    `command` gives a process that ends when its standard input does, and at SIGTERM. The first stage has its metrics at
+    `metrics_port`, the next one port higher; 0 is none.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with asyncio.TaskGroup() as keepers:
-        for stage in stages:
-            keepers.create_task(_keep(stage, command(stage), stop))
+        for place, stage in enumerate(stages):
+            port = metrics_port + place if metrics_port else 0
+            keepers.create_task(_keep(Kept(stage, command(stage), port), stop))
     return 0
 
 
-async def _keep(stage: str, command: Sequence[str], stop: asyncio.Event) -> None:
+async def _keep(kept: Kept, stop: asyncio.Event) -> None:
     attempt = 0
     while not stop.is_set():
         started = time.monotonic()
-        code = await _run_once(stage, command, stop)
+        code = await _run_once(kept, stop)
         if stop.is_set():
             return
         attempt = 1 if time.monotonic() - started > _SETTLED_SECONDS else attempt + 1
-        log.error("stage ended, starting it again", stage=stage, code=code, seconds=wait_after(attempt))
+        log.error("stage ended, starting it again", stage=kept.stage, code=code, seconds=wait_after(attempt))
         try:
             await asyncio.wait_for(stop.wait(), wait_after(attempt))
         except TimeoutError:
             continue
 
 
-async def _run_once(stage: str, command: Sequence[str], stop: asyncio.Event) -> int:
+async def _run_once(kept: Kept, stop: asyncio.Event) -> int:
     """Run a process of the stage until it ends, or until `stop`: then tell it to, and wait."""
-    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, start_new_session=True)
+    environment = {**os.environ, "MILLSTREAM_METRICS_PORT": str(kept.metrics_port)}
+    process = await asyncio.create_subprocess_exec(*kept.command, stdin=PIPE, start_new_session=True, env=environment)
     ended = asyncio.create_task(process.wait())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -86,6 +104,6 @@ async def _run_once(stage: str, command: Sequence[str], stop: asyncio.Event) -> 
         process.send_signal(signal.SIGTERM)
         _, late = await asyncio.wait([ended], timeout=_STOP_SECONDS)
         if late:
-            log.error("stage does not stop, killing it", stage=stage)
+            log.error("stage does not stop, killing it", stage=kept.stage)
             process.kill()
     return await ended
