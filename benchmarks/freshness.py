@@ -67,6 +67,8 @@ class Attempt:
     answered_ms: float = 0.0
     """From the 202 to the answer, on a monotonic clock."""
     timings_ms: Mapping[str, float] | None = None
+    reason: str = ""
+    """Why there is no answer, in the receiver's or the API's word."""
 
 
 async def measure(
@@ -106,12 +108,12 @@ async def _attempt(client: Client, plan: FreshnessPlan, run: str, number: int) -
     posted = await client.post(plan.source.name, [event])
     accepted, started = time.time(), time.perf_counter()
     if not posted.accepted:
-        return Attempt(doc_id, way, NOT_ACCEPTED)
+        return Attempt(doc_id, way, NOT_ACCEPTED, reason=f"{posted.status} {posted.problem}")
     body = {"question": asked.text, "at_least": list(posted.tokens), "wait_ms": plan.wait_ms}
     reply = await client.ask(f"/v1/{way}", plan.bearer, body)
     moments = Moments(sent, accepted, time.time())
     answered_ms = 1000 * (time.perf_counter() - started)
-    return Attempt(doc_id, way, outcome_of(reply, doc_id), moments, answered_ms, reply.timings_ms)
+    return Attempt(doc_id, way, outcome_of(reply, doc_id), moments, answered_ms, reply.timings_ms, reply.reason)
 
 
 def notice(plan: FreshnessPlan, run: str, number: int) -> tuple[dict[str, object], Question]:
@@ -212,7 +214,10 @@ def _of_commits(
 
 def _check(samples: Sequence[object], attempts: Sequence[Attempt]) -> None:
     if not samples:
-        raise NothingMeasuredError(f"no change became answerable: {_counted(attempts)}; see `millstream dlq list`")
+        reasons = ", ".join(sorted({f"{attempt.outcome} ({attempt.reason})" for attempt in attempts}))
+        raise NothingMeasuredError(
+            f"no sample of {len(attempts)}: {reasons}; see `millstream logs api` and `millstream dlq list`"
+        )
 
 
 def _spans(attempt: Attempt, commits: Mapping[str, Commit]) -> dict[str, float]:
