@@ -51,7 +51,7 @@ def gather(
             place=place,
             cosine=cosines[chunk_id] if chunk_id in cosines else _cosine(vector, chunk.vector),
             support=support(asked, (heading, chunk.text)),
-            is_about=named <= {*words(heading), *words(chunk.text)},
+            is_about=not named or named <= {*words(heading), *words(chunk.text)},
         )
         gathered.append(Evidence(passage, chunk, row, entry))
     return tuple(gathered)

@@ -36,8 +36,11 @@ _JOIN_ELSEWHERE = 0.90
 _JOIN_ADDING = 0.60
 _MANY_NEW_WORDS = 0.30
 _NEW_WORDS = 0.15
+_MOST_HELD_BY_AN_ITEM = 0.5
+"""Of the question's words; an item that holds more is the answer itself, and not its whole list."""
 _SAME = 0.75
 _MOST_CHARACTERS = 600
+_TOLD_OUT = 3
 _SHORT = 45
 """A sentence shorter than this says little without the next one."""
 _POINTS_BACK = re.compile(
@@ -148,6 +151,8 @@ def _choose(
     chosen = [first]
     covered = first.own | first.around
     length = len(first.unit.text)
+    held = sum(weight for term, weight in weights.items() if term in first.own)
+    is_about_list = kind in _TELLING and held <= _MOST_HELD_BY_AN_ITEM
     for one in ranked[1:]:
         elsewhere = passages[one.passage].document != passages[first.passage].document
         if len(chosen) == most:
@@ -158,7 +163,7 @@ def _choose(
             continue
         if length + len(one.unit.text) > _MOST_CHARACTERS or any(_same(one.own, other.own) for other in chosen):
             continue
-        if new < _NEW_WORDS and not (kind in _TELLING and _is_run(one, first)):
+        if new < _NEW_WORDS and not (is_about_list and _is_run(one, first)):
             continue
         chosen.append(one)
         covered |= one.own
@@ -206,7 +211,7 @@ def _told_out(
             add(one, +1)
     if kind in _TELLING and len(chosen) == 1 and chosen[0].unit.kind is Kind.SENTENCE:
         last = whole[-1] if whole[-1].order > chosen[0].order else chosen[0]
-        while add(last, +1):
+        while len(whole) < _TOLD_OUT and add(last, +1):
             last = whole[-1]
     return whole
 
