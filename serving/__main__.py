@@ -37,7 +37,7 @@ async def serve(settings: Settings, metrics: Metrics) -> None:
     clock = SystemClock()
     authenticator = build_authenticator(settings, clock)
     key = token_key(settings.token_key.get_secret_value())
-    embedder = load_embedder(settings.embedding_model, cache_dir=settings.cache_dir, threads=settings.embedding_threads)
+    embedder = load_embedder(settings.embedding_model, cache_dir=settings.cache_dir, threads=_EMBEDDING_THREADS)
     embedder.embed_query("warm up")
     index = _index(settings)
     readiness = Readiness(index, embedder)
