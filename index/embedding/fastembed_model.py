@@ -1,4 +1,4 @@
-"""Embedding through fastembed and ONNX Runtime: the one module that knows either.
+"""Embedding through fastembed and ONNX Runtime: the one package that knows either.
 
 The default model comes from files already on disk and never touches the network. Any other model fastembed knows may be
 named in the settings; it is downloaded by fastembed from its hub, at the operator's risk.
@@ -144,7 +144,8 @@ def load_minilm(files: minilm.ModelFiles, *, threads: int = 2) -> FastembedEmbed
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from fastembed import TextEmbedding
     from fastembed.common.model_description import ModelSource, PoolingType
-    from fastembed.text.onnx_embedding import OnnxTextEmbedding
+
+    from index.embedding.resting import RestingTextEmbedding
 
     name = f"{minilm.MODEL}@{files.revision}"
     if name not in {known["model"] for known in TextEmbedding.list_supported_models()}:
@@ -156,14 +157,14 @@ def load_minilm(files: minilm.ModelFiles, *, threads: int = 2) -> FastembedEmbed
             dim=minilm.DIMENSION,
             model_file=minilm.MODEL_FILE,
         )
-    loaded = TextEmbedding(
+    loaded = RestingTextEmbedding(
         name,
         specific_model_path=str(files.directory),
         cache_dir=str(files.directory.parent),
         local_files_only=True,
         threads=threads,
         providers=["CPUExecutionProvider"],
+        enable_cpu_mem_arena=True,  # stated, because only with a stated option the session is opened to ours
     )
     recipe = Recipe(minilm.MODEL, files.revision, minilm.DIMENSION, minilm.MAX_TOKENS, pooling="mean")
-    assert isinstance(loaded.model, OnnxTextEmbedding)
-    return FastembedEmbedder(loaded.model, recipe)
+    return FastembedEmbedder(loaded, recipe)
