@@ -55,8 +55,7 @@ def unpack(text: str) -> tuple[Entry, ...]:
     except (ValueError, struct.error):
         raise BrokenIndexError("a document row's manifest is not a manifest") from None
     return tuple(
-        Entry(_dashed(row.hex()), digest.hex(), page or None, start, end)
-        for row, digest, page, start, end in fields
+        Entry(_dashed(row.hex()), digest.hex(), page or None, start, end) for row, digest, page, start, end in fields
     )
 
 

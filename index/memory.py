@@ -91,6 +91,12 @@ class MemoryIndex:
         """Write or replace the head of (tenant, epoch)."""
         self._shard(head.tenant).heads[head.epoch] = head
 
+    async def drop_heads(self, tenant: Tenant, epochs: Collection[int]) -> None:
+        """Remove heads; absent ones are fine."""
+        heads = self._shard(tenant).heads
+        for epoch in epochs:
+            heads.pop(epoch, None)
+
     async def insert_chunks(self, tenant: Tenant, rows: Sequence[ChunkRow]) -> None:
         """Insert rows with vectors."""
         shard = self._shard(tenant)

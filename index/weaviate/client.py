@@ -7,12 +7,13 @@ own error texts may quote document text: they are read here, and never passed on
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, cast
 
 import grpc  # type: ignore[import-untyped]
 from weaviate.proto.v1 import (
+    batch_delete_pb2,
     batch_pb2,
     health_weaviate_pb2,
     search_get_pb2,
@@ -21,7 +22,7 @@ from weaviate.proto.v1 import (
 )
 
 from index.weaviate.breaker import Breaker
-from index.weaviate.messages import batch_request, found, search_request
+from index.weaviate.messages import batch_request, delete_request, found, search_request
 from index.weaviate.query import Found, Query, Row
 from schemas.errors import AmbiguousWriteError, ConfigError, PermanentError, TransientError, UnknownTenantError
 
@@ -71,6 +72,10 @@ class _Rpc(Protocol):
         self, request: batch_pb2.BatchObjectsRequest, *, metadata: "_Metadata", timeout: float
     ) -> Awaitable[batch_pb2.BatchObjectsReply]: ...
 
+    def BatchDelete(
+        self, request: batch_delete_pb2.BatchDeleteRequest, *, metadata: "_Metadata", timeout: float
+    ) -> Awaitable[batch_delete_pb2.BatchDeleteReply]: ...
+
     def TenantsGet(
         self, request: tenants_pb2.TenantsGetRequest, *, metadata: "_Metadata", timeout: float
     ) -> Awaitable[tenants_pb2.TenantsGetReply]: ...
@@ -113,7 +118,15 @@ class Client:
 
         Raises PermanentError for a row the store refuses, UnknownTenantError, ConfigError, AmbiguousWriteError.
         """
-        task = asyncio.create_task(self._write(collection, tenant, rows))
+        await self._to_its_end(self._write(collection, tenant, rows))
+
+    async def delete(self, collection: str, tenant: str | None, ids: Sequence[str]) -> None:
+        """Remove rows by id, absent ones are fine; goes on to its end if the caller is cancelled. Raises as `write`."""
+        await self._to_its_end(self._delete(collection, tenant, ids))
+
+    async def _to_its_end(self, work: Coroutine[None, None, None]) -> None:
+        """Writes are never cancelled: whoever waits may be, the write goes on."""
+        task = asyncio.create_task(work)
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
         cancelled: asyncio.CancelledError | None = None
@@ -194,11 +207,25 @@ class Client:
         try:
             reply = await rpc.BatchObjects(request, metadata=self._metadata, timeout=WRITE_SECONDS)
         except grpc.aio.AioRpcError as error:
-            raise _known_failure(error) or AmbiguousWriteError(
-                f"Weaviate did not confirm a write ({error.code().name.lower()})"
-            ) from None
+            raise _unconfirmed(error) from None
         if reply.errors:
             raise _refusal([error.error for error in reply.errors], len(rows))
+
+    async def _delete(self, collection: str, tenant: str | None, ids: Sequence[str]) -> None:
+        request = delete_request(collection, tenant, ids)
+        try:
+            reply = await self._open().BatchDelete(request, metadata=self._metadata, timeout=WRITE_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise _unconfirmed(error) from None
+        if reply.failed:
+            raise AmbiguousWriteError(f"Weaviate did not remove {reply.failed} of {len(ids)} rows")
+
+
+def _unconfirmed(error: grpc.aio.AioRpcError) -> Exception:
+    """What a failed write means: a certain failure, or an unknown outcome."""
+    return _known_failure(error) or AmbiguousWriteError(
+        f"Weaviate did not confirm a write ({error.code().name.lower()})"
+    )
 
 
 def _known_failure(error: grpc.aio.AioRpcError) -> Exception | None:

@@ -3,12 +3,12 @@
 The messages are those the official client publishes for the server's API (uses_127_api: typed properties and vectors).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from google.protobuf.struct_pb2 import Struct  # type: ignore[import-untyped]
-from weaviate.proto.v1 import base_pb2, base_search_pb2, batch_pb2, properties_pb2, search_get_pb2
+from weaviate.proto.v1 import base_pb2, base_search_pb2, batch_delete_pb2, batch_pb2, properties_pb2, search_get_pb2
 
-from index.weaviate.query import Condition, Found, Operator, Query, Row, Value
+from index.weaviate.query import ROW_ID, Condition, Found, Operator, Query, Row, Value
 
 VECTOR = "default"
 
@@ -47,6 +47,12 @@ def search_request(query: Query) -> search_get_pb2.SearchRequest:
         uses_125_api=True,
         uses_127_api=True,
     )
+
+
+def delete_request(collection: str, tenant: str | None, ids: Sequence[str]) -> batch_delete_pb2.BatchDeleteRequest:
+    """The message that removes rows by id."""
+    condition = Condition(ROW_ID, Operator.ANY_OF, tuple(ids))
+    return batch_delete_pb2.BatchDeleteRequest(collection=collection, tenant=tenant, filters=_filter(condition))
 
 
 def _near(vector: bytes) -> base_search_pb2.NearVector:

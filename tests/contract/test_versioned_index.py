@@ -128,6 +128,14 @@ async def test_a_head_is_replaced_whole(index: VersionedIndex, tenant: Tenant) -
     assert [head for head in await index.heads(tenant) if head.epoch == 7] == [second]
 
 
+async def test_dropped_heads_are_gone_and_absent_ones_are_fine(index: VersionedIndex, tenant: Tenant) -> None:
+    for epoch in (3, 4, 7):
+        await index.put_head(Head(tenant, epoch, seq=epoch, earlier={0: 0}, published_at=NOW))
+    await index.drop_heads(tenant, [0, 3, 4, 99])
+    await index.drop_heads(tenant, [])
+    assert [head.epoch for head in await index.heads(tenant)] == [7]
+
+
 async def test_more_heads_than_a_page_are_all_read(index: VersionedIndex, tenant: Tenant) -> None:
     for epoch in range(1, 20):
         await index.put_head(Head(tenant, epoch, seq=epoch, earlier={}, published_at=NOW))

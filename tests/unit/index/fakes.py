@@ -141,7 +141,7 @@ def question(text: str, *principals: str, tenant: Tenant = TENANT, **fields: Any
 
 
 Around = Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]
-WRITES = frozenset({"put_head", "insert_chunks", "insert_documents", "take_over", "emit"})
+WRITES = frozenset({"put_head", "drop_heads", "insert_chunks", "insert_documents", "take_over", "emit"})
 
 
 class Tapped:
