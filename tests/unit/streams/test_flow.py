@@ -164,7 +164,7 @@ def reference(made: list[DocumentChange]) -> dict[str, tuple[bool, str, tuple[st
     return state
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(CHANGES_OF_THREE, st.data())
 def test_any_restart_with_any_redelivery_equals_the_serial_reference(
     made: list[tuple[str, Op]], data: st.DataObject
