@@ -34,8 +34,8 @@ from serving.respond import answered, refused_query, refused_search, searched
 from serving.steps import Steps
 from serving.turn import Gathered, Incoming, Refused, Turn
 
-LEG_SIZE = 32
-FETCHED = 16
+LEG_SIZE = 24
+FETCHED = 12
 """Fused candidates whose text is fetched; as many as top_k, if that is more."""
 
 ReadBody = Callable[[bytes, Caller, IndexIdentity, OpenToken], Ask]

@@ -16,7 +16,7 @@ from serving.steps import Steps
 class Limits:
     """Bounds of one process. More running at once than cores only makes each slower."""
 
-    running: int = 6
+    running: int = 4
     queued: int = 24
     patience_seconds: float = 0.5
     waiting_for_changes: int = 16
