@@ -38,9 +38,9 @@ async def bench(stack_settings: Settings, environment: Mapping[str, str]) -> Asy
     await log.stop()
 
 
-@pytest.fixture
-def stages(environment: Mapping[str, str], tmp_path: Path) -> Iterator["Stages"]:
-    runs = Stages(environment, tmp_path)
+@pytest.fixture(scope="module")
+def stages(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator["Stages"]:
+    runs = Stages(environment, tmp_path_factory.mktemp("stages"))
     yield runs
     for run in runs.runs:
         if run.process.poll() is None:
@@ -48,7 +48,7 @@ def stages(environment: Mapping[str, str], tmp_path: Path) -> Iterator["Stages"]
 
 
 class Stages:
-    """Starts stage processes; what still runs at the end of a test is killed."""
+    """Starts stage processes, shared by the tests of this module; what still runs at its end is killed."""
 
     def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
         self.environment = environment
@@ -56,9 +56,14 @@ class Stages:
         self.runs: list[StageRun] = []
 
     def start(self, stage: str, **more: str) -> StageRun:
-        run = StageRun(stage, {**self.environment, **more}, self.logs / f"{stage}.log")
+        run = StageRun(stage, {**self.environment, **more}, self.logs / f"{len(self.runs)}-{stage}.log")
         self.runs.append(run)
         return run
+
+    def both(self) -> list[StageRun]:
+        """The processes that run now; where none do, one of each stage."""
+        running = [run for run in self.runs if run.process.poll() is None]
+        return running or [self.start("prepare"), self.start("apply")]
 
 
 async def test_killed_stages_lose_nothing_and_duplicate_nothing(bench: Bench, stages: Stages) -> None:
@@ -84,12 +89,9 @@ async def test_killed_stages_lose_nothing_and_duplicate_nothing(bench: Bench, st
     await post(range(80, 110))
     prepare.kill()
     apply.kill()
-    apply = stages.start("apply")
+    stages.start("apply")
     await post(range(110, 130))
     await asyncio.to_thread(eventually, "everything is acknowledged", lambda: bench.lag() == 0)
-    assert await asyncio.to_thread(second.stop) == 0
-    assert await asyncio.to_thread(apply.stop) == 0
-
     rows = [row for row in await bench.rows() if row.document.doc_id.startswith("crash-")]
     made_of = [row.change for row in rows]
     assert len(set(made_of)) == len(made_of), "a change was made visible twice"
@@ -105,8 +107,7 @@ async def test_killed_stages_lose_nothing_and_duplicate_nothing(bench: Bench, st
 async def test_poison_lies_in_the_dead_letters_with_its_coordinates_and_the_rest_flows_on(
     bench: Bench, stages: Stages
 ) -> None:
-    stages.start("prepare")
-    stages.start("apply")
+    running = stages.both()
     good = change("poison-good.txt", "Flows on.")
     partition = bench.topics.partition(CHANGES, document=good.document)
     expected = {
@@ -132,6 +133,7 @@ async def test_poison_lies_in_the_dead_letters_with_its_coordinates_and_the_rest
             assert letter.value is not None
         assert reason in (None, letter.reason)
     assert len(letters) == len(expected)
+    assert [await asyncio.to_thread(run.stop) for run in running] == [0, 0]
     (*_, last) = [row for row in await bench.rows() if row.document.doc_id == "poison-good.txt"]
     assert await bench.texts(last) == "Flows on."
 
