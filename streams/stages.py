@@ -6,9 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from index.model import IndexIdentity
 from runtime.aio_kafka import LogProducer
 from runtime.clock import SystemClock
 from runtime.declarations import load_topics
@@ -24,9 +22,6 @@ from streams.journal import Journal
 from streams.process import Activity, Hook, StageProcess
 from streams.startup import check_generation, check_index, check_topics
 from streams.window import OnAck, Window, Work
-
-if TYPE_CHECKING:
-    from index.weaviate import WeaviateIndex
 
 PREPARE = "prepare"
 APPLY = "apply"
@@ -95,13 +90,14 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
 
 
 async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
+    from index.weaviate import open_index
     from index.writer import TenantWriter
     from streams.apply import Applier, Bounds, Hooks, StoreOffsets
 
     topics = load_topics(settings)
     source = mutations_topic(settings.generation)
     facts = await asyncio.to_thread(check_topics, settings, topics, (CHANGES, source, COMMITS, DLQ))
-    index = store(settings)
+    index = open_index(settings)
     await check_index(index, facts)
     activity, producer = Activity(), LogProducer(settings)
     log = LastingLog(producer)
@@ -120,19 +116,6 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
     app = _app(settings, f"{APPLY}.{settings.generation}", source, work, offsets.note)
     stops = (offsets.flush, producer.stop, index.close)
     return _process(settings, APPLY, source, app, metrics, clock, activity, (producer.start,), stops)
-
-
-def store(settings: Settings) -> "WeaviateIndex":
-    """The incarnation that the settings name. Connects at its first call."""
-    from index.weaviate import StoreAddress, WeaviateIndex
-
-    address = StoreAddress(
-        settings.weaviate_http,
-        settings.weaviate_grpc,
-        settings.weaviate_api_key.get_secret_value(),
-        settings.weaviate_secure,
-    )
-    return WeaviateIndex(address, IndexIdentity(settings.generation, settings.incarnation))
 
 
 def _app(settings: Settings, group: str, topic: str, work: Work, on_ack: OnAck = _nobody) -> StageApp:

@@ -91,9 +91,12 @@ class _Worker:
 
 
 class ParserPool:
-    """`workers` parser processes with limits of time (`seconds`) and memory (`memory_mb` above their start) a document.
+    """Up to `workers` parser processes with limits of time (`seconds`) and memory (`memory_mb` above their start) a
+    document.
 
-    A worker is renewed after `documents_per_worker` documents. Start it and close it, or use it as a context manager.
+    The first one starts with the pool; another when a document waits and fewer than `workers` are there (each costs
+    some seconds of CPU to start, and 200 MB). A worker is renewed after `documents_per_worker` documents. Start it and
+    close it, or use it as a context manager.
     """
 
     def __init__(
@@ -112,6 +115,8 @@ class ParserPool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._workers: set[_Worker] = set()
         self._closed = asyncio.Event()
+        self._asked_for = 0
+        """Workers that are there or on their way, successors aside."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -123,11 +128,15 @@ class ParserPool:
         await self.close()
 
     async def start(self) -> None:
-        """Start all workers and wait for them (some seconds: unstructured is large). Raises TransientError."""
-        for failure in await asyncio.gather(*(self._add() for _ in range(self._size)), return_exceptions=True):
-            if isinstance(failure, BaseException):
-                await self.close()
-                raise failure
+        """Start the first worker and wait for it (some seconds: unstructured is large). Raises TransientError."""
+        self._asked_for = 1
+        await self._add()
+
+    def _grow(self) -> None:
+        """Start one more worker, in the background, while there are fewer than wanted."""
+        if self._asked_for < self._size:
+            self._asked_for += 1
+            self._spawn(self._replace(None))
 
     async def close(self) -> None:
         """End all workers; documents under way fail with TransientError."""
@@ -187,6 +196,8 @@ class ParserPool:
         while True:
             if self._closed.is_set():
                 raise TransientError("the parser pool is closed")
+            if self._idle.empty():
+                self._grow()
             found = await self._idle.get()
             if self._closed.is_set():
                 # The one wake-up that `close` sends goes from waiter to waiter.

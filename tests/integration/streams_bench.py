@@ -23,7 +23,6 @@ from schemas.records import Coordinates, DeadLetter, DocumentChange, Origin
 from schemas.sources import Sources, parse_sources
 from schemas.topics import CHANGES, DLQ, mutations_topic
 from schemas.versions import RANKS, Op, StatedVersion
-from streams.stages import store
 
 SOURCES: Sources = parse_sources(
     "version: 1\nsources: [{name: wiki, tenant: acme, kind: webhook, default_acl: [public]}]\n"
@@ -120,7 +119,7 @@ class Bench:
 
     async def rows(self) -> list[DocumentRow]:
         """Every valid document row of the source, in order of seq."""
-        index = store(self.settings)
+        index = open_index(self.settings)
         try:
             head = newest_head(await index.heads(TENANT))
             assert head is not None
@@ -132,7 +131,7 @@ class Bench:
 
     async def texts(self, row: DocumentRow) -> str:
         """The text of a document row's manifest."""
-        index = store(self.settings)
+        index = open_index(self.settings)
         try:
             chunks = await index.chunks(TENANT, row.chunk_ids())
         finally:

@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from cli.installing import install
+from index.weaviate import open_index
 from runtime.aio_kafka import LogProducer
 from runtime.settings import PACKAGED_TOPICS, Settings, settings_from
 from schemas.errors import ConfigError
@@ -16,7 +17,6 @@ from schemas.records import Coordinates
 from schemas.topics import CHANGES, COMMITS, mutations_topic, parse_topics
 from schemas.versions import Op
 from streams.recipe import recipe_of
-from streams.stages import store
 from streams.startup import check_generation, check_index, check_topics
 from tests.integration.streams_bench import SOURCES, Bench, StageRun, change, eventually
 
@@ -157,7 +157,7 @@ async def test_start_up_refuses_what_does_not_fit_and_says_which_command_to_run(
         (other, facts, "millstream up"),
         (bench.settings, {**facts, COMMITS: ("another-id", 4)}, r"another topic index\.commits"),
     ):
-        index = store(settings)
+        index = open_index(settings)
         with pytest.raises(ConfigError, match=message):
             await check_index(index, seen)
         await index.close()
