@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from index.model import DocumentRow, Published, newest_head
+from index.weaviate import open_index
 from runtime.aio_kafka import LogProducer
 from runtime.declarations import load_topics
 from runtime.kafka import KafkaAdmin, read_topic
