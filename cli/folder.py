@@ -161,4 +161,4 @@ def _lost(letter: DeadLetter, pending: Mapping[Document, Accepted]) -> Accepted 
 
 def _bar(quiet: bool) -> Progress:
     columns = (TextColumn("{task.description:<13}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=err, transient=True, disable=quiet)
+    return Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal)

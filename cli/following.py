@@ -10,6 +10,9 @@ from schemas.errors import ConfigError
 
 _POLL_SECONDS = 0.2
 
+_WRITES_TO = {"prepare": "streams-prepare", "apply": "streams-apply", "ingest": "webhook", "api": "serving"}
+"""Our own processes name their structured logs after the program, and the launcher after what it is for."""
+
 
 def print_log(name: str, lines: int, *, follow: bool) -> None:
     """Raises ConfigError for a process that there is no log of."""
@@ -27,7 +30,7 @@ def print_log(name: str, lines: int, *, follow: bool) -> None:
 
 def _log_file(name: str) -> Path:
     status = read_status(state_dir())
-    structured = Path(status.state_dir) / "logs" / f"{name}.log"
+    structured = Path(status.state_dir) / "logs" / f"{_WRITES_TO.get(name, name)}.log"
     unit = status.unit(name)
     candidates = [structured, *([Path(unit.log)] if unit is not None else [])]
     for file in candidates:

@@ -1,0 +1,91 @@
+"""Questions from the command line: what is sent, in whose name, and how an answer is shown."""
+
+import pytest
+
+from cli.asking import render_answer, render_search, request_body
+from runtime.clock import SystemClock
+from runtime.settings import settings_from
+from serving.auth import build_authenticator
+from tests.unit.cli.conftest import SOURCES, Project
+
+POSITION = {"seq": 17, "generation": "g1", "incarnation": "i1"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body"),
+    [
+        ((None, None, None, None, None), {}),
+        ((3, None, None, None, None), {"top_k": 3}),
+        ((None, ["wiki", "desk"], None, None, None), {"filters": {"source": ["wiki", "desk"]}}),
+        ((None, [], None, [], None), {}),
+        ((None, None, 0, None, 0), {"as_of": 0, "wait_ms": 0}),
+        ((None, None, None, ["token"], 50), {"at_least": ["token"], "wait_ms": 50}),
+    ],
+)
+def test_a_request_holds_what_was_asked_for_and_nothing_else(
+    arguments: tuple[int | None, list[str] | None, int | None, list[str] | None, int | None], body: dict[str, object]
+) -> None:
+    assert request_body("Why?", *arguments) == {"question": "Why?"} | body
+
+
+def test_an_answer_is_shown_with_its_sources_and_its_position(capsys: pytest.CaptureFixture[str]) -> None:
+    citation = {
+        "n": 1,
+        "title": "Travel [2026]",
+        "source": "handbook",
+        "doc_id": "policies/travel.md",
+        "version": "1.4.0",
+        "url": None,
+        "quote": "A hotel may cost 120 EUR.",
+        "origin": {"topic": "documents.changes", "partition": 2, "offset": 4},
+    }
+    render_answer(
+        {
+            "answer": "120 EUR [1].",
+            "refusal": None,
+            "citations": [citation],
+            "position": POSITION,
+            "timings_ms": {"total": 7.04},
+        }
+    )
+    shown = capsys.readouterr().out
+    assert shown.startswith("120 EUR [1].\n")
+    assert "[1] Travel [2026]  (handbook/policies/travel.md)" in shown
+    assert "version 1.4.0  log documents.changes/2/4" in shown
+    assert "“A hotel may cost 120 EUR.”" in shown
+    assert shown.endswith("position 17 of g1-i1 · 7.0 ms\n")
+
+
+def test_a_refusal_is_shown_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    render_answer({"answer": None, "refusal": {"reason": "no_source", "detail": "Nothing fits."}, "citations": []})
+    assert capsys.readouterr().out == "No answer (no_source): Nothing fits.\n"
+
+
+def test_results_are_shown_best_first_and_shortened(capsys: pytest.CaptureFixture[str]) -> None:
+    result = {"title": "Leave", "source": "handbook", "doc_id": "leave", "text": "y" * 400}
+    render_search({"results": [result], "position": POSITION, "timings_ms": {}})
+    shown = capsys.readouterr().out
+    assert shown.startswith("1. Leave  (handbook/leave)\n   " + "y" * 300 + "\n")
+    assert "position 17" in shown
+    render_search({"results": []})
+    assert capsys.readouterr().out == "nothing found\n"
+
+
+def test_a_token_is_for_the_only_tenant_and_holds_what_was_asked_for(project: Project) -> None:
+    result = project.run("token", "--group", "hr", "--sub", "hana", "--scope", "history")
+    settings = settings_from(project.profile.environment({}))
+    bearer = {"Authorization": f"Bearer {result.stdout.strip()}"}
+    caller = build_authenticator(settings, SystemClock()).caller(bearer)
+    assert (caller.tenant, caller.subject) == ("aurora", "hana")
+    assert caller.principals == {"hr", "public", "user:hana"}
+    assert caller.scopes == {"query", "history"}
+
+
+def test_whose_documents_are_asked_must_be_said_where_there_are_several(project: Project) -> None:
+    project.put_in_force(SOURCES + "  - {name: manuals, tenant: harbor, kind: files}\n")
+    assert "--tenant: aurora, harbor" in project.refused("token")
+    assert project.run("token", "--tenant", "harbor").exit_code == 0
+
+
+def test_a_group_that_nobody_may_claim_is_refused(project: Project) -> None:
+    assert "public" in project.refused("token", "--group", "public")
