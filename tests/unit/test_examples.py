@@ -1,4 +1,4 @@
-"""The example corpus, its sidecars, the registry of sources, the events and the golden set agree with each other."""
+"""The example corpus, its sidecars, the registry of sources, the events and the golden sets agree with each other."""
 
 import base64
 import html
@@ -26,7 +26,9 @@ FOLDERS = {
     ("harbor", "manuals"): EXAMPLES / "harbor" / "manuals",
 }
 SIDECAR = ".millstream.yaml"
-GOLDEN = load_golden()
+HELD_OUT = FIRST_LIGHT.with_name("held_out.yaml")
+GOLDEN = {path.stem: load_golden(path) for path in (FIRST_LIGHT, HELD_OUT)}
+QUESTIONS = [question for golden in GOLDEN.values() for question in golden.questions]
 
 
 class Rule(BaseModel):
@@ -119,7 +121,7 @@ def located(question: GoldenQuestion, reference: str) -> tuple[Path, str]:
 
 
 DOCUMENTS = [(folder, path) for folder in FOLDERS.values() for path in paths(folder)]
-ANSWERS = [question for question in GOLDEN.questions if question.expect == "answer"]
+ANSWERS = [question for question in QUESTIONS if question.expect == "answer"]
 
 
 def test_the_corpus_has_some_forty_documents_in_three_formats() -> None:
@@ -201,7 +203,7 @@ def test_whoever_expects_an_answer_may_read_its_documents(question: GoldenQuesti
         assert readers(question) & set(acl)
 
 
-@pytest.mark.parametrize("question", GOLDEN.questions, ids=lambda question: question.id)
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.id)
 def test_a_forbidden_string_exists_somewhere_but_in_no_expected_document(question: GoldenQuestion) -> None:
     corpus = [text(folder, path) for folder, path in DOCUMENTS]
     expected = [text(*located(question, reference)) for reference in question.documents]
@@ -211,20 +213,31 @@ def test_a_forbidden_string_exists_somewhere_but_in_no_expected_document(questio
 
 
 def test_a_question_is_refused_only_where_another_principal_would_be_answered_or_nobody_would() -> None:
-    asked = {(question.tenant, question.question): set[str]() for question in GOLDEN.questions}
-    for question in GOLDEN.questions:
+    asked = {(question.tenant, question.question): set[str]() for question in QUESTIONS}
+    for question in QUESTIONS:
         outcomes = asked[question.tenant, question.question]
         assert question.expect not in outcomes, f"{question.id} repeats a question with the same outcome"
         outcomes.add(question.expect)
 
 
-def test_the_golden_set_covers_both_outcomes_and_both_tenants() -> None:
-    refusals = [question for question in GOLDEN.questions if question.expect == "refusal"]
-    assert len(GOLDEN.questions) >= 60
+@pytest.mark.parametrize("golden", GOLDEN.values(), ids=GOLDEN)
+def test_a_golden_set_covers_both_outcomes_and_both_tenants(golden: GoldenSet) -> None:
+    answers = [question for question in golden.questions if question.expect == "answer"]
+    refusals = [question for question in golden.questions if question.expect == "refusal"]
+    assert len(golden.questions) >= 60
     assert len(refusals) >= 20
     assert (
-        {question.tenant for question in ANSWERS} == {question.tenant for question in refusals} == {"aurora", "harbor"}
+        {question.tenant for question in answers} == {question.tenant for question in refusals} == {"aurora", "harbor"}
     )
+
+
+def test_no_held_out_question_is_one_that_was_tuned_on() -> None:
+    tuned, held_out = (
+        {" ".join(re.findall(r"\w+", question.question.casefold())) for question in GOLDEN[path.stem].questions}
+        for path in (FIRST_LIGHT, HELD_OUT)
+    )
+    assert tuned & held_out == set()
+    assert all(question.id.startswith("ho-") for question in GOLDEN[HELD_OUT.stem].questions)
 
 
 def test_a_golden_set_with_a_repeated_id_or_an_unknown_field_is_refused(tmp_path: Path) -> None:
@@ -239,7 +252,7 @@ def test_a_golden_set_with_a_repeated_id_or_an_unknown_field_is_refused(tmp_path
 
 def test_the_examples_name_no_machine_and_no_real_domain() -> None:
     files = [path for path in EXAMPLES.rglob("*") if path.is_file()]
-    for path in [*files, FIRST_LIGHT, ROOT / "sources.example.yaml"]:
+    for path in [*files, FIRST_LIGHT, HELD_OUT, ROOT / "sources.example.yaml"]:
         content = path.read_text("utf-8")
         hosts = re.findall(r"(?:[a-z]+://|@)([A-Za-z0-9.-]+\.[A-Za-z]{2,})", content)
         real = [host for host in hosts if not re.search(r"(^|\.)example(\.com)?$", host)]
