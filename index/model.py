@@ -190,6 +190,14 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """A published position and when it was published: None for position 0 of an index that has moved on."""
+
+    seq: Seq
+    committed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """What readers may see: decided from all heads of a tenant, as read at one moment."""
 
@@ -199,6 +207,11 @@ class Published:
     def seq(self) -> Seq:
         """The newest published seq."""
         return self.head.seq
+
+    @property
+    def newest(self) -> Moment:
+        """The newest published position."""
+        return Moment(self.head.seq, self.head.published_at)
 
     def limit(self, epoch: int) -> Seq:
         """The last seq an epoch published; below 1: nothing."""

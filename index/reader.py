@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from index.manifest import ChunkId
-from index.model import ChunkRow, DocumentRow, Published, Seq, Vector, newest_head
+from index.model import ChunkRow, DocumentRow, Moment, Published, Seq, Vector, newest_head
 from index.port import Hit, LegFilter, VersionedIndex
 from index.states import history_before, states_at
 from runtime.clock import Clock
@@ -90,13 +90,14 @@ class Found:
 class Retrieved:
     """Both legs at one position, best first, and the state of every document in them."""
 
-    published: Published
-    at: Seq
+    at: Moment
     vector: tuple[Found, ...]
     lexical: tuple[Found, ...]
     rows: Mapping[Document, DocumentRow]
-    widened: int = 0
-    """How often a leg was starved by dropped hits and asked again."""
+    widened: Mapping[str, int]
+    """How often each leg (`vector`, `lexical`) was starved by dropped hits and asked again: for operators alone, because
+    it tells a caller that something was dropped.
+    """
 
 
 @dataclass(slots=True)
@@ -146,8 +147,8 @@ class Reader:
     async def _retrieve(self, question: Question) -> Retrieved:
         published = await self.position(question.tenant)
         at = await self.published_at(published, question.as_of)
-        view = _View(published, at)
-        where = _leg_filter(question, at)
+        view = _View(published, at.seq)
+        where = _leg_filter(question, at.seq)
         tenant, size = question.tenant, question.leg_size
 
         async def vector_leg(limit: int) -> tuple[Hit, ...]:
@@ -162,7 +163,7 @@ class Reader:
         lexical, lexical_rounds = await self._fill(view, question, first_lexical, lexical_leg)
         named = {found.document for found in (*vector, *lexical)}
         rows = {document: row for document, row in view.then.items() if document in named}
-        return Retrieved(published, at, vector, lexical, rows, widened=vector_rounds + lexical_rounds)
+        return Retrieved(at, vector, lexical, rows, {"vector": vector_rounds, "lexical": lexical_rounds})
 
     async def _fill(
         self, view: _View, question: Question, hits: tuple[Hit, ...], leg: Callable[[int], Awaitable[tuple[Hit, ...]]]
@@ -197,23 +198,32 @@ class Reader:
         else:
             view.then |= await states_at(self._index, view.published, question.tenant, new, view.at)
 
-    async def published_at(self, published: Published, as_of: Seq | None) -> Seq:
+    async def published_at(self, published: Published, as_of: Seq | None) -> Moment:
         """The position to read at: `as_of` rounded down to a published head, the newest without one.
 
         Raises FuturePositionError, HistoryUnavailableError.
         """
         if as_of is None or as_of == published.seq:
-            return published.seq
+            return published.newest
         if as_of > published.seq:
             raise FuturePositionError(published.seq)
         if as_of < published.head.history_from or as_of < 0:
             raise HistoryUnavailableError(published.head.history_from)
         if as_of == 0:
-            return 0
-        valid = [row for row in await self._index.rows_at(published.head.tenant, as_of) if published.is_valid(row)]
+            return Moment(0, None)
+        row = await self._row_at(published, as_of)
+        if row.batch_to != as_of:
+            if row.batch_from == 0:
+                return Moment(0, None)
+            row = await self._row_at(published, row.batch_from)
+        return Moment(row.from_seq, row.committed_at)
+
+    async def _row_at(self, published: Published, seq: Seq) -> DocumentRow:
+        """The one valid document row of a published seq."""
+        valid = [row for row in await self._index.rows_at(published.head.tenant, seq) if published.is_valid(row)]
         if len(valid) != 1:
-            raise BrokenIndexError(f"tenant {published.head.tenant}: {len(valid)} valid document rows at seq {as_of}")
-        return as_of if valid[0].batch_to == as_of else valid[0].batch_from
+            raise BrokenIndexError(f"tenant {published.head.tenant}: {len(valid)} valid document rows at seq {seq}")
+        return valid[0]
 
     async def texts(
         self, tenant: Tenant, ids: Collection[ChunkId], *, vectors: bool = False
@@ -223,20 +233,20 @@ class Reader:
 
     async def document(
         self, document: Document, principals: frozenset[str], *, as_of: Seq | None = None, history: bool = False
-    ) -> tuple[Published, DocumentRow | None]:
-        """One document's state; None whether it is absent, deleted or forbidden: today, or to all of today's groups
-        then.
+    ) -> tuple[Moment, DocumentRow | None]:
+        """One document's state and the position it was read at; no state whether it is absent, deleted or forbidden:
+        today, or to all of today's groups then.
         """
         published = await self.position(document.tenant)
         at = await self.published_at(published, as_of)
         today = (await states_at(self._index, published, document.tenant, [document], published.seq)).get(document)
         if today is None or not _may_read(today, principals, history=history):
-            return published, None
-        if at == published.seq:
-            return published, today if today.is_present else None
-        then = (await states_at(self._index, published, document.tenant, [document], at)).get(document)
+            return at, None
+        if at.seq == published.seq:
+            return at, today if today.is_present else None
+        then = (await states_at(self._index, published, document.tenant, [document], at.seq)).get(document)
         readable = then is not None and then.is_present and _was_written_for(then, principals)
-        return published, then if readable else None
+        return at, then if readable else None
 
     async def versions(
         self,
@@ -246,20 +256,20 @@ class Reader:
         limit: int,
         below: Seq | None = None,
         history: bool = False,
-    ) -> tuple[Published, tuple[DocumentRow, ...]]:
+    ) -> tuple[Moment, tuple[DocumentRow, ...]]:
         """The document's audit trail, newest first: up to `limit` rows, fewer only at its end. Empty whether it is
         absent or forbidden; rows written for none of `principals` are left out.
         """
         published = await self.position(document.tenant)
         today = (await states_at(self._index, published, document.tenant, [document], published.seq)).get(document)
         if today is None or not _may_read(today, principals, history=history):
-            return published, ()
+            return published.newest, ()
         ceiling = published.seq + 1 if below is None else min(below, published.seq + 1)
 
         def counts(row: DocumentRow) -> bool:
             return published.is_valid(row) and _was_written_for(row, principals)
 
-        return published, await history_before(self._index, document, ceiling, limit=limit, counts=counts)
+        return published.newest, await history_before(self._index, document, ceiling, limit=limit, counts=counts)
 
     async def wait_for(self, document: Document, register: str, version: Version, *, until: float) -> bool:
         """Wait until a published row has `register` (content or acl) at `version` or higher; `until` is monotonic time.

@@ -166,9 +166,10 @@ class Answering:
         with turn.steps.step("retrieve"):
             found = await self._parts.reader.retrieve(question)
         noted = turn.incoming.noted
-        noted.seq, noted.hits = found.at, len({hit.chunk_id for hit in (*found.vector, *found.lexical)})
-        if found.widened:
-            self._parts.metrics.count(QUERY_WIDENINGS, found.widened, leg="any")
+        noted.seq, noted.hits = found.at.seq, len({hit.chunk_id for hit in (*found.vector, *found.lexical)})
+        for leg, times in found.widened.items():
+            if times:
+                self._parts.metrics.count(QUERY_WIDENINGS, times, leg=leg)
         return found
 
     async def _fetch(self, turn: Turn, vector: Vector, found: Retrieved) -> tuple[Evidence, ...]:

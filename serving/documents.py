@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from index.manifest import ChunkId
-from index.model import ChunkRow, DocumentRow, IndexIdentity, Published, Seq
+from index.model import ChunkRow, DocumentRow, IndexIdentity, Moment, Seq
 from index.reader import FuturePositionError, HistoryUnavailableError, Reader
 from schemas.errors import InvalidNameError, UnknownTenantError
 from schemas.identity import Document
@@ -29,7 +29,7 @@ class Documents:
         """Its state, with ?text=true its first 200 chunks. Raises ProblemError (400, 404), TransientError."""
         document = _checked(caller, source, doc_id)
         try:
-            published, row = await self._reader.document(
+            at, row = await self._reader.document(
                 document, caller.principals, as_of=as_of, history=HISTORY in caller.scopes
             )
         except UnknownTenantError:
@@ -54,7 +54,7 @@ class Documents:
             pipeline=row.pipeline,
             state=_version(row),
             chunks=_chunks(row, chunks) if text else None,
-            position=self._position(published, published.seq if as_of is None else as_of),
+            position=self._position(at),
             request_id=request_id,
         )
 
@@ -64,7 +64,7 @@ class Documents:
         """Its states, newest first. Raises ProblemError (400, 404), TransientError."""
         document = _checked(caller, source, doc_id)
         try:
-            published, rows = await self._reader.versions(
+            at, rows = await self._reader.versions(
                 document, caller.principals, limit=limit, below=below, history=HISTORY in caller.scopes
             )
         except UnknownTenantError:
@@ -76,16 +76,16 @@ class Documents:
             doc_id=document.doc_id,
             versions=tuple(_version(row) for row in rows),
             next=rows[-1].from_seq if len(rows) == limit else None,
-            position=self._position(published, published.seq),
+            position=self._position(at),
             request_id=request_id,
         )
 
-    def _position(self, published: Published, at: Seq) -> Position:
+    def _position(self, at: Moment) -> Position:
         return Position(
             generation=self._identity.generation,
             incarnation=self._identity.incarnation,
-            seq=at,
-            committed_at=published.head.published_at if at == published.seq else None,
+            seq=at.seq,
+            committed_at=at.committed_at,
         )
 
 

@@ -91,7 +91,7 @@ class Position(_Model):
     incarnation: str
     seq: int
     committed_at: datetime | None
-    """When the position was published; null for an earlier position."""
+    """When the position was published; null for position 0 once there are others."""
 
 
 class Origin(_Model):
@@ -145,7 +145,6 @@ class Diagnostics(_Model):
 
     vector_hits: int
     lexical_hits: int
-    widened: int
     thresholds: dict[str, float]
     passages: tuple[PassageDiagnostics, ...]
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
-from index.model import Published, Seq
+from index.model import Moment
 from serving.core.compose import Written
 from serving.evidence import Evidence, citation, origin
 from serving.models import (
@@ -29,7 +29,7 @@ def answered(turn: Turn, gathered: Gathered, context: Sequence[Evidence], writte
             answer=written.answer,
             refusal=None,
             citations=citations,
-            position=position(turn, gathered.found.published, gathered.found.at),
+            position=position(turn, gathered.found.at),
             route=turn.route.value,
             diagnostics=_diagnostics(turn, gathered, {one.passage.chunk_id for one in context}),
             timings_ms=turn.steps.timings_ms(),
@@ -74,26 +74,26 @@ def searched(turn: Turn, gathered: Gathered) -> SearchResponse:
         return SearchResponse(
             results=results,
             refusal=None,
-            position=position(turn, gathered.found.published, gathered.found.at),
+            position=position(turn, gathered.found.at),
             diagnostics=_diagnostics(turn, gathered, ()),
             timings_ms=turn.steps.timings_ms(),
             request_id=turn.incoming.request_id,
         )
 
 
-def position(turn: Turn, published: Published, at: Seq) -> Position:
+def position(turn: Turn, at: Moment) -> Position:
     """Where a response was given at."""
     return Position(
         generation=turn.identity.generation,
         incarnation=turn.identity.incarnation,
-        seq=at,
-        committed_at=published.head.published_at if at == published.seq else None,
+        seq=at.seq,
+        committed_at=at.committed_at,
     )
 
 
 def _position_of(turn: Turn, refused: Refused) -> Position | None:
     if refused.gathered is not None:
-        return position(turn, refused.gathered.found.published, refused.gathered.found.at)
+        return position(turn, refused.gathered.found.at)
     return None
 
 
@@ -131,7 +131,6 @@ def _diagnostics(turn: Turn, gathered: Gathered, in_context: Collection[str]) ->
     return Diagnostics(
         vector_hits=len(gathered.found.vector),
         lexical_hits=len(gathered.found.lexical),
-        widened=gathered.found.widened,
         thresholds=asdict(turn.thresholds),
         passages=tuple(
             PassageDiagnostics(

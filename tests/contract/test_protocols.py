@@ -145,8 +145,8 @@ async def test_reads_during_writes_see_one_whole_version_of_each_document(
         for leg in (retrieved.vector, retrieved.lexical):
             assert sorted(found.chunk_id for found in leg) == sorted(
                 entry.chunk_id for row in retrieved.rows.values() for entry in row.manifest
-            ), f"a leg at {retrieved.at} is not one version of each document"
-        seen.add(retrieved.at)
+            ), f"a leg at {retrieved.at.seq} is not one version of each document"
+        seen.add(retrieved.at.seq)
         reads += 1
         await asyncio.sleep(0)
     await writing

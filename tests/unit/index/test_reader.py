@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import datetime
 from random import Random
 from typing import Any
 
@@ -100,9 +101,23 @@ async def test_a_position_inside_a_batch_is_rounded_down_to_a_published_head(lib
     await library.commit(mutation(0, "a", "tea one"))
     await library.commit(mutation(1, "b", "tea two"), mutation(2, "c", "tea three"), mutation(3, "d", "tea four"))
     await library.commit(mutation(4, "a", "tea five"))
-    rounded = [(await library.reader.retrieve(question("tea", as_of=seq))).at for seq in range(6)]
+    rounded = [(await library.reader.retrieve(question("tea", as_of=seq))).at.seq for seq in range(6)]
     assert rounded == [0, 1, 1, 1, 4, 5]
+    assert [(await library.reader.document(doc("a"), PUBLIC, as_of=seq))[0].seq for seq in range(6)] == rounded
     assert await library.found(question("tea", as_of=3)) == {"a": ["tea one"]}
+
+
+async def test_an_earlier_position_says_when_it_was_published(library: Library) -> None:
+    times: dict[int, datetime | None] = {0: None}
+    for batch in ([mutation(0, "a", "tea")], [mutation(1, "a", "tea pot"), mutation(2, "b", "tea cup")]):
+        library.clock.advance(60)
+        await library.commit(*batch)
+        newest = (await library.reader.retrieve(question("tea"))).at
+        times[newest.seq] = newest.committed_at
+    await library.commit(mutation(3, "a", "tea leaf"))
+    seen = {seq: (await library.reader.retrieve(question("tea", as_of=seq))).at.committed_at for seq in (0, 1, 2, 3)}
+    assert seen == {0: None, 1: times[1], 2: times[1], 3: times[3]}
+    assert times[1] != times[3]
 
 
 async def test_a_position_that_was_not_published_yet_is_refused_and_says_which_is_newest(library: Library) -> None:
