@@ -14,6 +14,7 @@ import structlog
 from runtime.clock import Clock
 from runtime.health import start_health
 from runtime.metrics import LAG, Metrics
+from schemas.errors import ConfigError
 from streams.app import StageApp
 from streams.core.progress import Observation, Progress, Verdict
 
@@ -73,11 +74,9 @@ class StageProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop.set)
+        stop_health = await self._serve_health()
         for start in self.starts:
             await start()
-        stop_health = (
-            await start_health(self.metrics, self._not_ready, self.metrics_port) if self.metrics_port else None
-        )
         await self.app.start()
         log.info("stage started", stage=self.stage)
         crashed = await self._watch()
@@ -117,7 +116,13 @@ class StageProcess:
     async def _serve_health(self) -> Hook | None:
         if not self.metrics_port:
             return None
-        return await start_health(self.metrics, self._not_ready, self.metrics_port)
+        try:
+            return await start_health(self.metrics, self._not_ready, self.metrics_port)
+        except OSError:
+            raise ConfigError(
+                f"port {self.metrics_port} cannot be listened on: is this stage running already? "
+                "Set MILLSTREAM_METRICS_PORT"
+            ) from None
 
     async def _not_ready(self) -> Sequence[str]:
         return self.verdict.not_ready
