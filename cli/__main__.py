@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import asking, benching, dead_letters, demo, loading, sources, stack, topics
+from cli import asking, benching, dead_letters, demo, evaluating, loading, sources, stack, topics
 from cli.console import errors_in_one_line
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("ask")(asking.ask)
 app.command("search")(asking.search)
 app.command("token")(asking.token)
 app.command("demo")(demo.demo)
+app.command("eval")(evaluating.evaluate)
 app.command("bootstrap", hidden=True)(stack.bootstrap)
 app.add_typer(sources.app, name="source")
 app.add_typer(topics.app, name="topics")

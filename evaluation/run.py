@@ -1,6 +1,6 @@
 """Runs a golden set against anything that answers, and judges the outcomes. Judging is pure.
 
-`python -m evaluation` asks a running API; the rules of judgement are those of `evaluation.golden`.
+`millstream eval` asks a running API; the rules of judgement are those of `evaluation.golden`.
 """
 
 import asyncio
@@ -98,3 +98,10 @@ async def run(questions: Sequence[GoldenQuestion], ask: Ask, *, at_once: int = 1
             return judge(question, await ask(question))
 
     return tuple(await asyncio.gather(*(one(question) for question in questions)))
+
+
+def is_unsafe(one: Judged) -> bool:
+    """Whether something was said that must not be said: a forbidden string, or an answer where none is right."""
+    return not one.is_right and (
+        one.question.expect == "refusal" or any(fault.startswith("says") for fault in one.faults)
+    )

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from serving.core.passages import Passage
 from serving.core.threshold import relevance
-from serving.core.words import terms
+from serving.core.words import is_value, terms
 
 _COMPARING = re.compile(
     r"\b(?:previous(?:ly)?|former(?:ly)?|used to|earlier|older?|in the past|history|historical(?:ly)?"
@@ -25,6 +25,9 @@ _SAME_TEXT = 0.5
 _SAME_SECTION_MARGIN = 0.30
 _SAME_SERIES_MARGIN = 0.10
 _SAME_DAY = timedelta(days=1)
+_SAME_STATEMENT = 0.6
+_LEAST_WORDS = 2
+"""A sentence with fewer words beside its values says too little to be recognised in another."""
 
 
 def asks_to_compare(question: str) -> bool:
@@ -89,6 +92,25 @@ def _replaces(newer: _Edition, older: _Edition, asked: frozenset[str]) -> bool:
     if times[0] is not None and times[1] is not None and abs(times[0] - times[1]) >= _SAME_DAY:
         return times[0] > times[1]
     return _greatest(newer.heading) > _greatest(older.heading)
+
+
+def says_anew(newer: frozenset[str], older: frozenset[str], asked: frozenset[str]) -> bool:
+    """Whether one sentence (its stems) revises the other: about the same words, other values. A value that the question
+    names and only the older one has decides for the older.
+    """
+    about_newer = frozenset(term for term in newer if not is_value(term))
+    about_older = frozenset(term for term in older if not is_value(term))
+    if len(about_older) < _LEAST_WORDS or _overlap(about_newer, about_older) < _SAME_STATEMENT:
+        return False
+    values_newer, values_older = newer - about_newer, older - about_older
+    return bool(values_newer) and values_newer != values_older and not asked & (values_older - values_newer)
+
+
+def is_newer(one: Passage, other: Passage) -> bool:
+    """Whether a passage's event is at least a day after the other's."""
+    return (
+        one.event_time is not None and other.event_time is not None and one.event_time - other.event_time >= _SAME_DAY
+    )
 
 
 def _greatest(stems: frozenset[str]) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from schemas.identity import Document
 from serving.core.cues import Wanted, holds, wanted
+from serving.core.editions import is_newer, says_anew
 from serving.core.passages import Passage
 from serving.core.sentences import Kind, Unit, units
 from serving.core.threshold import designations
@@ -39,6 +40,8 @@ _NEW_WORDS = 0.15
 _MOST_HELD_BY_AN_ITEM = 0.5
 """Of the question's words; an item that holds more is the answer itself, and not its whole list."""
 _SAME = 0.75
+_REVISION = 0.75
+"""A revision answers nearly as well as what it revises: at least this share of its score."""
 _MOST_CHARACTERS = 600
 _TOLD_OUT = 3
 _SHORT = 45
@@ -147,6 +150,7 @@ def _choose(
 ) -> list[_Candidate]:
     """The best unit, then those nearly as good that add words of the question, or go on with the best one's list."""
     ranked = sorted(candidates, key=lambda one: (-one.score, one.passage, one.order))
+    ranked = _without_revised(ranked, passages, frozenset(weights))
     first = ranked[0]
     chosen = [first]
     covered = first.own | first.around
@@ -169,6 +173,24 @@ def _choose(
         covered |= one.own
         length += len(one.unit.text)
     return chosen
+
+
+def _without_revised(
+    ranked: Sequence[_Candidate], passages: Sequence[Passage], asked: frozenset[str]
+) -> list[_Candidate]:
+    """The units in their order, without those that a newer document's unit, about as good, says anew."""
+
+    def is_revised(older: _Candidate) -> bool:
+        return any(
+            newer.score >= _REVISION * older.score
+            and passages[newer.passage].document != passages[older.passage].document
+            and is_newer(passages[newer.passage], passages[older.passage])
+            and says_anew(newer.own, older.own, asked)
+            for newer in close
+        )
+
+    close = [one for one in ranked if one.score >= _REVISION * _REVISION * ranked[0].score]
+    return [one for one in ranked if one not in close or not is_revised(one)]
 
 
 def _is_run(one: _Candidate, first: _Candidate) -> bool:

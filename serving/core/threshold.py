@@ -1,7 +1,7 @@
 """Whether there is a good source: by raw cosine and by the question's own words, never by a fused or normalised score.
 
 Measured on evaluation/golden/first_light.yaml over examples/ with the default model: neither feature parts answerable
-from unanswerable questions alone, their sum does (`python -m evaluation`). A change of model means measuring again.
+from unanswerable questions alone, their sum does (`millstream eval`). A change of model means measuring again.
 """
 
 import re

@@ -77,6 +77,21 @@ def _without_ending(word: str) -> str:
     return word
 
 
+_CALENDAR = frozenset(
+    stem(word)
+    for word in """
+    monday tuesday wednesday thursday friday saturday sunday mondays tuesdays wednesdays thursdays fridays saturdays
+    sundays weekday weekdays weekend weekends january february march april june july august september october november
+    december
+    """.split()  # noqa: SIM905 - a list this long reads better as text
+)
+
+
+def is_value(term: str) -> bool:
+    """Whether a stem is a number, a time or a day: what a statement says anew when it is revised."""
+    return term[0].isdigit() or term in _CALENDAR
+
+
 def terms(text: str) -> frozenset[str]:
     """Stems of the content words."""
     return frozenset(stem(word) for word in words(text) if word not in STOP_WORDS)

@@ -98,3 +98,25 @@ def test_every_pick_is_supported_by_its_passage_and_there_are_few(some: list[str
     assert len(picks) <= MOST_SENTENCES
     assert supported(picks, some) == picks
     assert picks == extract(question, passages, comparing=both)
+
+
+OLD, NEW = datetime(2026, 6, 2, tzinfo=UTC), datetime(2026, 11, 16, tzinfo=UTC)
+OLD_HOURS = "The support line is open Monday to Friday from 08:00 to 18:00."
+NEW_HOURS = "Since 16 November the support line is open Monday to Saturday from 07:00 to 20:00."
+
+
+def test_a_newer_document_that_says_the_same_with_other_values_answers_alone() -> None:
+    told = [passage(OLD_HOURS, doc="handbook", time=OLD, cosine=0.8), passage(NEW_HOURS, doc="news", time=NEW)]
+    assert [pick.text for pick in extract("When is the support line open?", told)] == [NEW_HOURS]
+    assert [pick.text for pick in extract("When is the support line open?", told[::-1])] == [NEW_HOURS]
+
+
+def test_a_value_that_the_question_names_decides_for_the_older_document() -> None:
+    told = [passage(OLD_HOURS, doc="handbook", time=OLD), passage(NEW_HOURS, doc="news", time=NEW)]
+    assert extract("Is the support line open until 18:00?", told)[0].text == OLD_HOURS
+
+
+def test_a_newer_document_about_something_else_replaces_nothing() -> None:
+    other = "The partner desk is open Monday to Friday from 07:00 to 17:00."
+    told = [passage(OLD_HOURS, doc="handbook", time=OLD), passage(other, doc="news", time=NEW)]
+    assert extract("When is the support line open?", told)[0].text == OLD_HOURS

@@ -1,20 +1,19 @@
-"""`python -m evaluation`: asks the golden questions of a running API, as each question's own principal, and counts.
-
-Needs examples/ loaded and the settings that `millstream up` writes. Exit status 1 when a forbidden string was
-said or an expected refusal was answered; wrong answers are counted, not failed.
-"""
-
-import asyncio
-import sys
+"""Asks golden questions of a running API, each as its own principal."""
 
 import aiohttp
 
-from evaluation.golden import GoldenQuestion, load_golden
-from evaluation.run import Judged, Outcome, run, score
-from runtime.settings import Settings, load_settings
+from evaluation.golden import GoldenQuestion
+from evaluation.run import Judged, Outcome, run
+from runtime.settings import Settings
 from schemas.errors import ConfigError
 from serving.auth import issue_token
 from serving.models import QueryResponse
+
+
+async def ask_all(settings: Settings, questions: tuple[GoldenQuestion, ...]) -> tuple[Judged, ...]:
+    """Ask one after the other and judge. Raises ConfigError when no API answers."""
+    async with aiohttp.ClientSession() as session:
+        return await run(questions, lambda question: ask_over_http(settings, session, question))
 
 
 async def ask_over_http(settings: Settings, session: aiohttp.ClientSession, question: GoldenQuestion) -> Outcome:
@@ -47,32 +46,3 @@ def outcome_of(response: QueryResponse) -> Outcome:
         ),
         server_ms=response.timings_ms["total"],
     )
-
-
-async def _ask_all(settings: Settings) -> tuple[Judged, ...]:
-    async with aiohttp.ClientSession() as session:
-        return await run(load_golden().questions, lambda question: ask_over_http(settings, session, question))
-
-
-def main() -> int:
-    """Print what is wrong and the score."""
-    try:
-        judged = asyncio.run(_ask_all(load_settings()))
-    except ConfigError as error:
-        print(f"evaluation: {error}", file=sys.stderr)
-        return 1
-    for one in judged:
-        if not one.is_right:
-            print(f"{one.question.id}: {'; '.join(one.faults)}")
-    print(score(judged))
-    return 1 if any(_is_unsafe(one) for one in judged) else 0
-
-
-def _is_unsafe(one: Judged) -> bool:
-    return not one.is_right and (
-        one.question.expect == "refusal" or any(fault.startswith("says") for fault in one.faults)
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
