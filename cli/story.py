@@ -13,6 +13,8 @@ from cli.console import out
 from schemas.errors import MillstreamError
 
 QUESTION = "When is the support line open?"
+HOTEL = "How much may a hotel cost per night since January 2026?"
+SALARY = "What is the salary band of a senior engineer?"
 NEW_FACT = "Monday to Saturday from 07:00 to 20:00"
 OLD_FACT = "Monday to Friday from 08:00 to 18:00"
 _EXAMPLES = Path("examples")
@@ -76,11 +78,14 @@ def _steps(teller: Teller) -> None:
     with teller.step(6, "Ask as of the position of the first answer"):
         then = _ask(QUESTION, staff, as_of=_seq(before))
         _expect(then.get("answer") == before.get("answer"), "the answer is the one given then")
-    with teller.step(7, "Somebody of another company, and somebody without the group, get no such answer"):
-        stranger = _ask("What is the salary band of a senior engineer?", staff)
-        _expect(stranger.get("refusal") is not None, "what only hr may read is refused to staff")
-        hr = _ask("What is the salary band of a senior engineer?", Asker("aurora", ("hr",), "hana", None))
-        _expect(hr.get("refusal") is None, "hr gets the answer")
+    with teller.step(7, "The same question to two companies"):
+        aurora, harbor = _ask(HOTEL, staff), _ask(HOTEL, Asker("harbor", ("staff",), "hugo", None))
+        _expect("120 EUR" in str(aurora.get("answer")), "Aurora's people read Aurora's limit")
+        _expect("95 GBP" in str(harbor.get("answer")), "Harbor's people read Harbor's limit, and nothing of Aurora's")
+    with teller.step(8, "The same question with and without the group that may read the document"):
+        refused = _ask(SALARY, staff)
+        _expect(refused.get("refusal") is not None, "what only hr may read is refused to staff, as if it did not exist")
+        _expect("64,000" in str(_ask(SALARY, Asker("aurora", ("hr",), "hana", None)).get("answer")), "hr is answered")
 
 
 def _ask(question: str, asker: Asker, **body: object) -> Mapping[str, object]:

@@ -9,7 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas.identity import Document
 from serving.core.cues import Wanted, holds, wanted
@@ -150,7 +150,7 @@ def _choose(
 ) -> list[_Candidate]:
     """The best unit, then those nearly as good that add words of the question, or go on with the best one's list."""
     ranked = sorted(candidates, key=lambda one: (-one.score, one.passage, one.order))
-    ranked = _without_revised(ranked, passages, frozenset(weights))
+    ranked = _revised(ranked, passages, frozenset(weights))
     first = ranked[0]
     chosen = [first]
     covered = first.own | first.around
@@ -175,22 +175,30 @@ def _choose(
     return chosen
 
 
-def _without_revised(
-    ranked: Sequence[_Candidate], passages: Sequence[Passage], asked: frozenset[str]
-) -> list[_Candidate]:
-    """The units in their order, without those that a newer document's unit, about as good, says anew."""
-
-    def is_revised(older: _Candidate) -> bool:
-        return any(
-            newer.score >= _REVISION * older.score
-            and passages[newer.passage].document != passages[older.passage].document
-            and is_newer(passages[newer.passage], passages[older.passage])
-            and says_anew(newer.own, older.own, asked)
-            for newer in close
-        )
-
+def _revised(ranked: Sequence[_Candidate], passages: Sequence[Passage], asked: frozenset[str]) -> list[_Candidate]:
+    """The units in order of score, where a unit that a newer document says anew gives its place to the newer one."""
     close = [one for one in ranked if one.score >= _REVISION * _REVISION * ranked[0].score]
-    return [one for one in ranked if one not in close or not is_revised(one)]
+    places: dict[tuple[int, int], float] = {}
+    gone: set[tuple[int, int]] = set()
+    for older in close:
+        newer = next((one for one in close if _revises(one, older, passages, asked)), None)
+        if newer is not None:
+            gone.add((older.passage, older.order))
+            place = newer.passage, newer.order
+            places[place] = max(places.get(place, newer.score), older.score)
+    kept = [one for one in ranked if (one.passage, one.order) not in gone]
+    moved = [replace(one, score=places.get((one.passage, one.order), one.score)) for one in kept]
+    return sorted(moved, key=lambda one: (-one.score, one.passage, one.order))
+
+
+def _revises(newer: _Candidate, older: _Candidate, passages: Sequence[Passage], asked: frozenset[str]) -> bool:
+    one, other = passages[newer.passage], passages[older.passage]
+    return (
+        newer.score >= _REVISION * older.score
+        and one.document != other.document
+        and is_newer(one, other)
+        and says_anew(newer.own, older.own, asked)
+    )
 
 
 def _is_run(one: _Candidate, first: _Candidate) -> bool:

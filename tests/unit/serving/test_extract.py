@@ -111,6 +111,15 @@ def test_a_newer_document_that_says_the_same_with_other_values_answers_alone() -
     assert [pick.text for pick in extract("When is the support line open?", told[::-1])] == [NEW_HOURS]
 
 
+def test_what_revises_the_best_sentence_takes_its_place_before_its_neighbours() -> None:
+    beside = "Partners have a support line of their own, open Monday to Friday from 07:00 to 17:00."
+    told = [
+        passage(f"{OLD_HOURS} {beside}", doc="handbook", time=OLD, cosine=0.9),
+        passage(NEW_HOURS, doc="news", time=NEW, cosine=0.5),
+    ]
+    assert extract("When is the support line open?", told)[0].text == NEW_HOURS
+
+
 def test_a_value_that_the_question_names_decides_for_the_older_document() -> None:
     told = [passage(OLD_HOURS, doc="handbook", time=OLD), passage(NEW_HOURS, doc="news", time=NEW)]
     assert extract("Is the support line open until 18:00?", told)[0].text == OLD_HOURS
