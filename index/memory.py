@@ -137,6 +137,13 @@ class MemoryIndex:
         """Every document row with exactly this from_seq."""
         return _newest_first(row for row in self._shard(tenant).documents.values() if row.from_seq == seq)
 
+    async def changed_documents(
+        self, tenant: Tenant, *, after: Seq, at_most: Seq, limit: int
+    ) -> frozenset[Document] | None:
+        """Documents with a row, valid or not, of after < from_seq <= at_most; None: over `limit` rows."""
+        rows = [row.document for row in self._shard(tenant).documents.values() if after < row.from_seq <= at_most]
+        return frozenset(rows) if len(rows) <= limit else None
+
     async def rows_of_mutation(self, document: Document, mutation: Coordinates) -> tuple[DocumentRow, ...]:
         """Rows of one document that were made of this record."""
         return _newest_first(

@@ -122,6 +122,11 @@ class VersionedIndex(Protocol):
     async def rows_at(self, tenant: Tenant, seq: Seq) -> tuple[DocumentRow, ...]:
         """Every document row with exactly this from_seq (one is valid, others are of dead epochs)."""
 
+    async def changed_documents(
+        self, tenant: Tenant, *, after: Seq, at_most: Seq, limit: int
+    ) -> frozenset[Document] | None:
+        """Documents with a row, valid or not, of after < from_seq <= at_most; None: over `limit` rows."""
+
     async def rows_of_mutation(self, document: Document, mutation: Coordinates) -> tuple[DocumentRow, ...]:
         """Rows of one document that were made of this record."""
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from index.manifest import ChunkId
 from index.model import ChunkRow, DocumentRow, Moment, Published, Seq, Vector, newest_head
 from index.port import Hit, LegFilter, VersionedIndex
-from index.states import history_before, states_at
+from index.states import NewestStates, history_before, states_at
 from runtime.clock import Clock
 from schemas.errors import BrokenIndexError, PermanentError, TransientError
 from schemas.identity import Document, Source, Tenant
@@ -63,11 +63,15 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of the index. `vector`: shape (dimension,), float32, unit length."""
+    """What is asked of the index.
+
+    `vector`: shape (dimension,), float32, unit length; or a future of it, so that reading the heads and the lexical leg
+    need not wait for the model.
+    """
 
     tenant: Tenant
     text: str
-    vector: Vector
+    vector: Vector | asyncio.Future[Vector]
     principals: frozenset[str]
     """Groups, user:<sub> and public; never empty."""
     filters: Filters = Filters()
@@ -95,8 +99,8 @@ class Retrieved:
     lexical: tuple[Found, ...]
     rows: Mapping[Document, DocumentRow]
     widened: Mapping[str, int]
-    """How often each leg (`vector`, `lexical`) was starved by dropped hits and asked again: for operators alone, because
-    it tells a caller that something was dropped.
+    """How often each leg (`vector`, `lexical`) was starved by dropped hits and asked again: for operators alone, it
+    tells that something was dropped.
     """
 
 
@@ -116,6 +120,7 @@ class Reader:
 
     def __init__(self, index: VersionedIndex, clock: Clock, *, read_seconds: float = READ_SECONDS) -> None:
         self._index = index
+        self._newest = NewestStates(index)
         self._clock = clock
         self._read_seconds = read_seconds
 
@@ -152,7 +157,7 @@ class Reader:
         tenant, size = question.tenant, question.leg_size
 
         async def vector_leg(limit: int) -> tuple[Hit, ...]:
-            return await self._index.vector_leg(tenant, question.vector, where, limit)
+            return await self._index.vector_leg(tenant, await _vector(question), where, limit)
 
         async def lexical_leg(limit: int) -> tuple[Hit, ...]:
             return await self._index.lexical_leg(tenant, question.text, where, limit)
@@ -190,10 +195,9 @@ class Reader:
         if not new:
             return
         view.asked |= new
-        newest = view.published.seq
-        today = await states_at(self._index, view.published, question.tenant, new, newest)
+        today = await self._newest.read(view.published, new)
         view.today |= today
-        if view.at == newest:
+        if view.at == view.published.seq:
             view.then |= today
         else:
             view.then |= await states_at(self._index, view.published, question.tenant, new, view.at)
@@ -306,6 +310,11 @@ class Reader:
             if state is not None:
                 newest[row.document] = state
         return newest
+
+
+async def _vector(question: Question) -> Vector:
+    given = question.vector
+    return await given if isinstance(given, asyncio.Future) else given
 
 
 def _leg_filter(question: Question, at: Seq) -> LegFilter:

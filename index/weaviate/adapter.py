@@ -143,6 +143,17 @@ class WeaviateIndex:
         """Every document row with exactly this from_seq."""
         return _newest_first(await self._documents(tenant, Condition("from_seq", Operator.EQUAL, seq)))
 
+    async def changed_documents(
+        self, tenant: Tenant, *, after: Seq, at_most: Seq, limit: int
+    ) -> frozenset[Document] | None:
+        """Documents with a row, valid or not, of after < from_seq <= at_most; None: over `limit` rows."""
+        between = (Condition("from_seq", Operator.ABOVE, after), Condition("from_seq", Operator.AT_MOST, at_most))
+        query = Query(self._names.document, limit + 1, _shard(tenant), between, properties=("document",))
+        found = await self._client.search(query)
+        if len(found) > limit:
+            return None
+        return frozenset(codec.document_of_key(str(row.properties["document"])) for row in found)
+
     async def rows_of_mutation(self, document: Document, mutation: Coordinates) -> tuple[DocumentRow, ...]:
         """Rows of one document that were made of this record."""
         found = await self._documents(

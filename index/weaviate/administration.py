@@ -34,6 +34,12 @@ logging.getLogger("weaviate-client").setLevel(logging.CRITICAL + 1)
 _SECONDS = 60
 
 
+_FLAT_SEARCH_ROWS = 4_000
+"""Up to so many rows that pass the filters are compared one by one, more through the graph. The server's own 40,000
+took 9.7 ms of CPU a question over 20,000 rows; through the graph it is 3.2 ms, with 99.6 % of the same 24 rows.
+"""
+
+
 class Administration:
     """What a store's owner may do; readers never need it."""
 
@@ -113,6 +119,7 @@ async def _create(client: WeaviateAsyncClient, shape: Shape) -> None:
                 distance_metric=VectorDistances.COSINE,
                 # Scores are thresholds' raw cosines: without this, servers quantise by default.
                 quantizer=index.Quantizer.none(),
+                flat_search_cutoff=_FLAT_SEARCH_ROWS,
             )
             if shape.vectors
             else index.none(),

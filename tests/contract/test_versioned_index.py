@@ -285,6 +285,23 @@ async def test_history_is_newest_first_and_pages_without_parting_a_seq(index: Ve
     assert await index.document_history(of, limit=9, below=1) == ()
 
 
+async def test_changed_documents_are_those_with_a_row_between_two_positions(
+    index: VersionedIndex, tenant: Tenant
+) -> None:
+    names = enumerate(("a", "b", "c", "b"), start=1)
+    await index.insert_documents(tenant, [document_row(document(tenant, name), seq) for seq, name in names])
+
+    async def changed(after: int, at_most: int, limit: int = 9) -> set[str] | None:
+        found = await index.changed_documents(tenant, after=after, at_most=at_most, limit=limit)
+        return None if found is None else {each.doc_id for each in found}
+
+    assert await changed(1, 3) == {"b", "c"}
+    assert await changed(0, 4) == {"a", "b", "c"}
+    assert await changed(4, 9) == set()
+    assert await changed(1, 4, limit=3) == {"b", "c"}
+    assert await changed(1, 4, limit=2) is None
+
+
 async def test_rows_at_a_seq_are_of_every_epoch(index: VersionedIndex, tenant: Tenant) -> None:
     one, other = document(tenant, "one"), document(tenant, "other")
     published, dead = document_row(one, 7, epoch=2), document_row(other, 7, epoch=3)
