@@ -5,7 +5,8 @@ threshold -> context -> generate -> guard output -> respond. /v1/search leaves b
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from index.model import IndexIdentity, Vector
@@ -140,18 +141,27 @@ class Answering:
         async with gate.place(turn.steps):
             try:
                 async with asyncio.timeout(gate.limits.request_seconds):
-                    vector = await self._embed(turn)
-                    found = await self._retrieve(turn, vector)
-                    evidence = await self._fetch(turn, vector, found)
+                    async with self._embedding(turn) as vector:
+                        found = await self._retrieve(turn, vector)
+                        evidence = await self._fetch(turn, await vector, found)
             except TimeoutError:
                 raise unavailable() from None
         return self._judge(turn, found, evidence)
+
+    @asynccontextmanager
+    async def _embedding(self, turn: Turn) -> AsyncIterator[asyncio.Future[Vector]]:
+        """Embed the question beside what retrieval can do without its vector."""
+        embedding = asyncio.ensure_future(self._embed(turn))
+        try:
+            yield embedding
+        finally:
+            embedding.cancel()
 
     async def _embed(self, turn: Turn) -> Vector:
         with turn.steps.step("embed"):
             return await self._parts.questions.vector(turn.ask.question)
 
-    async def _retrieve(self, turn: Turn, vector: Vector) -> Retrieved:
+    async def _retrieve(self, turn: Turn, vector: asyncio.Future[Vector]) -> Retrieved:
         """Both legs at a position, permissions and filters inside the query."""
         question = Question(
             tenant=turn.caller.tenant,
