@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from index.embedding.port import Embedder
 from index.model import IndexIdentity, first_head
 from index.port import IndexRecord, VersionedIndex
 from runtime.clock import Clock
@@ -47,7 +46,7 @@ async def bootstrap(
     admin: KafkaAdmin,
     log: Log,
     index: VersionedIndex,
-    embedder: Embedder,
+    dimension: int,
     recipe: Mapping[str, str],
     clock: Clock,
 ) -> Bootstrapped:
@@ -55,7 +54,7 @@ async def bootstrap(
     created = await asyncio.to_thread(apply_topics, settings, topics, sources, admin)
     facts = await asyncio.to_thread(admin.topic_facts, index_topics(settings))
     identity = IndexIdentity(settings.generation, settings.incarnation)
-    record = IndexRecord(identity, recipe, facts, embedder.dimension, clock.now())
+    record = IndexRecord(identity, recipe, facts, dimension, clock.now())
     await index.create(record)
     await announce_generation(settings, log, recipe, clock)
     return Bootstrapped(created, await create_tenants(index, sources, clock))

@@ -57,7 +57,7 @@ def check_change(before: Sources, after: Sources) -> None:
 
 async def install(settings: Settings, sources: Sources) -> Bootstrapped:
     """Everything an installation needs before its processes start; idempotent."""
-    from index.embedding.fastembed_model import load_embedder
+    from index.embedding.fastembed_model import recipe_of_model
     from index.weaviate import open_index
     from runtime.aio_kafka import LogProducer
     from runtime.clock import SystemClock
@@ -65,7 +65,7 @@ async def install(settings: Settings, sources: Sources) -> Bootstrapped:
     from runtime.kafka import KafkaAdmin
     from streams.recipe import recipe_of
 
-    embedder = await asyncio.to_thread(load_embedder, settings.embedding_model, cache_dir=settings.cache_dir, threads=1)
+    model = await asyncio.to_thread(recipe_of_model, settings.embedding_model, cache_dir=settings.cache_dir)
     index = open_index(settings)
     log = LogProducer(settings)
     await log.start()
@@ -77,8 +77,8 @@ async def install(settings: Settings, sources: Sources) -> Bootstrapped:
             admin=KafkaAdmin(settings),
             log=log,
             index=index,
-            embedder=embedder,
-            recipe=recipe_of(embedder.fingerprint),
+            dimension=model.dimension,
+            recipe=recipe_of(model.fingerprint),
             clock=SystemClock(),
         )
     finally:

@@ -40,6 +40,11 @@ class FastembedEmbedder:
         self._tokenizer.no_padding()
 
     @property
+    def recipe(self) -> Recipe:
+        """What it embeds by."""
+        return self._recipe
+
+    @property
     def fingerprint(self) -> str:
         return self._recipe.fingerprint
 
@@ -109,6 +114,20 @@ def load_embedder(
     return _load_named(model, cache_dir=cache_dir, threads=threads)
 
 
+def recipe_of_model(model: str = minilm.MODEL, *, cache_dir: Path | None = None) -> Recipe:
+    """What `load_embedder` would embed by, with its files in the cache; the default model is not loaded for it.
+
+    Raises ConfigError as `load_embedder`.
+    """
+    if model == minilm.MODEL:
+        return _minilm_recipe(minilm.prepare(cache_dir))
+    return _load_named(model, cache_dir=cache_dir, threads=1).recipe
+
+
+def _minilm_recipe(files: minilm.ModelFiles) -> Recipe:
+    return Recipe(minilm.MODEL, files.revision, minilm.DIMENSION, minilm.MAX_TOKENS, pooling="mean")
+
+
 def _load_named(model: str, *, cache_dir: Path | None, threads: int) -> FastembedEmbedder:
     """Any model of fastembed's own list, from its hub. Its files are hashed: their names do not pin their content."""
     from fastembed import TextEmbedding
@@ -166,5 +185,4 @@ def load_minilm(files: minilm.ModelFiles, *, threads: int = 2) -> FastembedEmbed
         providers=["CPUExecutionProvider"],
         enable_cpu_mem_arena=True,  # stated, because only with a stated option the session is opened to ours
     )
-    recipe = Recipe(minilm.MODEL, files.revision, minilm.DIMENSION, minilm.MAX_TOKENS, pooling="mean")
-    return FastembedEmbedder(loaded, recipe)
+    return FastembedEmbedder(loaded, _minilm_recipe(files))
