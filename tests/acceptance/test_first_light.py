@@ -30,6 +30,7 @@ from tests.acceptance.installation import EXAMPLES, Installation, eventually
 
 SUPPORT = "When is the support line open?"
 OLD_HOURS, NEW_HOURS = "Monday to Friday from 08:00 to 18:00", "Monday to Saturday from 07:00 to 20:00"
+MUSTER = "When is the muster drill held?"
 SALARIES = "What is the salary band of a senior engineer?"
 
 
@@ -155,36 +156,35 @@ def test_a_change_is_answered_once_its_token_is_asked_for_and_taken_back_by_a_de
     assert "announcements/support-hours" not in cited(as_then), "a deleted document is read as of then"
 
 
+@pytest.mark.usefixtures("loaded")
 def test_loading_a_folder_again_sends_only_what_differs(installation: Installation, tmp_path: Path) -> None:
     folder = tmp_path / "manuals"
     shutil.copytree(EXAMPLES / "harbor" / "manuals", folder)
     count = len([file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")])
-    installation.load("manuals", folder)
     assert installation.load("manuals", folder) == {"sent": 0, "unchanged": count, "deleted": 0}
 
     edited = folder / "operations" / "fares-2026.md"
     edited.write_text(edited.read_text() + "\n## Dogs\n\nA dog on a lead costs 4.50 EUR for each crossing.\n")
-    assert installation.load("manuals", folder) == {"sent": 1, "unchanged": count - 1, "deleted": 0}
+    assert "muster" in cited(installation.query(MUSTER, tenant="harbor"))[0]
+    (folder / "safety" / "muster-drill.md").unlink()
+    assert installation.load("manuals", folder) == {"sent": 1, "unchanged": count - 2, "deleted": 1}
     dogs = installation.query("What does a dog on a lead cost for each crossing?", tenant="harbor")
     assert "4.50 EUR" in str(dogs.answer)
-
-    edited.unlink()
-    assert installation.load("manuals", folder) == {"sent": 0, "unchanged": count - 1, "deleted": 1}
-    assert refusal(installation.query("What does a dog on a lead cost for each crossing?", tenant="harbor"))
+    assert "safety/muster-drill.md" not in cited(installation.query(MUSTER, tenant="harbor"))
 
     shutil.rmtree(folder / "operations")
-    shutil.rmtree(folder / "safety")
     refused = installation.millstream("load", str(folder), "--source", "manuals", exit_code=1)
     (line,) = refused.err.splitlines()
     assert "--prune" in line
-    assert installation.load("manuals", folder, "--prune")["deleted"] > 0.2 * count
-
     (folder / "ledger.txt").write_text("x" * 65_537)
-    part = installation.millstream("load", str(folder), "--source", "manuals", "--json", exit_code=1).json()
-    assert isinstance(part, dict)
-    assert part["sent"] == 0
-    assert "ledger.txt" in part["refused"][0]
-    assert installation.load("manuals", EXAMPLES / "harbor" / "manuals", "--prune")["deleted"] == 0
+    arguments = ("load", str(folder), "--source", "manuals", "--prune", "--json")
+    pruned = installation.millstream(*arguments, exit_code=1).json()
+    assert isinstance(pruned, dict)
+    assert (pruned["sent"], pruned["dead"]) == (0, [])
+    assert pruned["deleted"] > 0.2 * count
+    assert "ledger.txt" in pruned["refused"][0]
+    whole = installation.load("manuals", EXAMPLES / "harbor" / "manuals")
+    assert (whole["sent"], whole["deleted"]) == (pruned["deleted"] + 1, 0)
 
 
 def test_poison_is_kept_with_its_reason_while_good_documents_flow(installation: Installation, tmp_path: Path) -> None:
