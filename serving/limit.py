@@ -14,11 +14,14 @@ from serving.steps import Steps
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one process. More running at once than cores only makes each slower."""
+    """Bounds of one process.
+
+    A request waits for the store half of its time: on 2 cores 4 at once keep them busy, more only make each slower.
+    """
 
     running: int = 4
-    queued: int = 24
-    patience_seconds: float = 0.5
+    queued: int = 16
+    patience_seconds: float = 0.3
     waiting_for_changes: int = 16
     request_seconds: float = 4.0
     """Longest a request may run once it has its place: the store's read budget and some."""
