@@ -75,6 +75,9 @@ class StageApp(faust.App):
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)
 
+    def _create_directories(self) -> None:
+        """None: they are for tables, which a stage does not have, and would lie in whatever folder it is started in."""
+
     async def _on_partitions_revoked(self, revoked: set[TP]) -> None:
         await self.let_go(_DRAIN_SECONDS)
         await super()._on_partitions_revoked(revoked)
