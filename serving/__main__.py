@@ -31,6 +31,7 @@ _EMBEDDING_THREADS = 1
 30 questions a second instead of 8."""
 
 _COLLECTOR = 50_000, 20, 50
+"""How many new objects, and collections of the younger generation, make the collector look at each generation."""
 
 log = structlog.get_logger("serving")
 

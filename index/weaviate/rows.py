@@ -7,6 +7,7 @@ them. Versions are text in it: the store's numbers are doubles. Rows that do not
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, TypeVar
 
 import numpy as np
@@ -200,6 +201,7 @@ def text_to_record(text: str) -> IndexRecord:
     return _valid(_RECORD.validate_json, text, "the index record")
 
 
+@lru_cache(maxsize=8192)
 def document_of_key(key: str) -> Document:
     """The document of a key this adapter wrote: not checked again, a read meets hundreds."""
     tenant, source, doc_id = key.split("/", 2)
