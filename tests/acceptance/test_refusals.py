@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from cli.bootstrap import bootstrap
-from index.embedding.words import HashedWordsEmbedder
 from index.weaviate import open_index
 from infra.local import profile as profiles
 from infra.local.ports import free_ports
@@ -106,7 +105,7 @@ def create_odd_topics(settings: Settings) -> None:
 
 async def create_with_another_recipe(settings: Settings) -> None:
     """A generation and an index made with another embedder."""
-    embedder, index, log = HashedWordsEmbedder(384), open_index(settings), Producer(settings)
+    index, log = open_index(settings), Producer(settings)
     try:
         await bootstrap(
             settings,
@@ -115,8 +114,8 @@ async def create_with_another_recipe(settings: Settings) -> None:
             admin=KafkaAdmin(settings),
             log=log,
             index=index,
-            embedder=embedder,
-            recipe=recipe_of(embedder.fingerprint),
+            dimension=384,
+            recipe=recipe_of("another-embedder-384"),
             clock=SystemClock(),
         )
     finally:
