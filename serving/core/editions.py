@@ -42,6 +42,9 @@ class _Edition:
     heading: frozenset[str]
     """Stems of title and headings, numbers included."""
     text: frozenset[str]
+    bare_title: frozenset[str]
+    bare_heading: frozenset[str]
+    """The same without numbers: compared for every pair."""
 
 
 def in_force(question: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
@@ -62,13 +65,14 @@ def in_force(question: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
 
 
 def _edition(passage: Passage) -> _Edition:
-    return _Edition(passage, terms(passage.title), terms(passage.heading), terms(passage.text))
+    title, heading = terms(passage.title), terms(passage.heading)
+    return _Edition(passage, title, heading, terms(passage.text), _without_numbers(title), _without_numbers(heading))
 
 
 def _margin(one: _Edition, other: _Edition) -> float:
     """How much less relevant the newer may be: more where they are the same section, nothing at all for strangers."""
-    titles = _overlap(_without_numbers(one.title), _without_numbers(other.title))
-    headings = _overlap(_without_numbers(one.heading), _without_numbers(other.heading))
+    titles = _overlap(one.bare_title, other.bare_title)
+    headings = _overlap(one.bare_heading, other.bare_heading)
     if min(titles, headings) >= _SAME_HEADING or _overlap(one.text, other.text) >= _SAME_TEXT:
         return _SAME_SECTION_MARGIN
     return _SAME_SERIES_MARGIN if titles == 1.0 and one.title != other.title else -math.inf
