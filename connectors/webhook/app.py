@@ -93,6 +93,8 @@ async def _post(request: web.Request, receiver: Receiver, metrics: Metrics) -> w
 async def _take(request: web.Request, receiver: Receiver, name: str) -> tuple[Taken | Problem, int]:
     """The outcome and how many bytes the body had."""
     limit = receiver.limits.request_bytes
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+        return problems.encoded(), 0
     stated = request.content_length
     if stated is not None and stated > limit:
         return problems.too_large(limit), 0

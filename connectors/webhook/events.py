@@ -13,12 +13,13 @@ from typing import Annotated, Literal
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from connectors.changes import Event
+from connectors.changes import MAX_ACL_ENTRIES, MAX_LABELS, Event
 from schemas.errors import PermanentError
 from schemas.versions import Op
 
 MAX_EVENTS = 1000
 MAX_FAULTS = 20
+_MOST_ENTRIES = {"acl": MAX_ACL_ENTRIES, "labels": MAX_LABELS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +92,31 @@ def parse_events(body: bytes) -> tuple[Event, ...]:
             events.append(read)
         else:
             faults += read
+        if len(faults) >= MAX_FAULTS:
+            break
     if faults:
         raise InvalidBodyError(faults[:MAX_FAULTS])
     return tuple(events)
 
 
+def _outsized(number: int, item: object) -> list[Fault]:
+    """What holds more than any event may. Told by size before validation, which would make an error of every entry:
+    2 MB of numbers as an acl took 0.9 GB and 7 s.
+    """
+    if not isinstance(item, dict):
+        return []
+    if len(item) > len(WireEvent.model_fields):
+        return [Fault(number, "", f"{len(item)} members are more than an event has")]
+    return [
+        Fault(number, name, f"has {len(entries)} entries; {most} is the limit")
+        for name, most in _MOST_ENTRIES.items()
+        if isinstance(entries := item.get(name), list | dict) and len(entries) > most
+    ]
+
+
 def _event(number: int, item: object) -> Event | list[Fault]:
+    if outsized := _outsized(number, item):
+        return outsized
     try:
         wire = WireEvent.model_validate(item)
     except ValidationError as error:

@@ -58,6 +58,13 @@ def too_large(limit: int) -> Problem:
     )
 
 
+def encoded() -> Problem:
+    """A compressed body: its size is unknown until it is unpacked, and the signature is over what is sent."""
+    return Problem(
+        415, "content-encoding", "Body is encoded", "Send the body as it was signed, without Content-Encoding."
+    )
+
+
 def not_utf8() -> Problem:
     """JSON is UTF-8, and only then can the signature be checked."""
     return Problem(400, "malformed-json", "Body is not UTF-8", "The body must be JSON in UTF-8.")

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -195,3 +196,11 @@ async def test_the_sender_that_ships_is_understood_and_tells_refusals(client: Cl
     assert len(await asyncio.to_thread(post_signed, reachable, "wiki", event)) == 1
     with pytest.raises(PermanentError, match=r"HTTP 400.*doc_id"):
         await asyncio.to_thread(post_signed, reachable, "wiki", orjson.dumps({"op": "delete", "doc_id": ""}))
+
+
+async def test_a_compressed_body_is_refused_unread(client: Client) -> None:
+    bomb = gzip.compress(bytes(8_000_000))
+    headers = {"Content-Encoding": "gzip"}
+    async with client.post(URL, data=bomb, headers=headers) as response:
+        assert response.status == 415
+        assert (await response.json())["type"] == "urn:millstream:problem:content-encoding"

@@ -131,3 +131,16 @@ def test_any_json_is_read_or_refused(content: object) -> None:
         events = ()
         assert error.faults  # noqa: PT017 - either outcome is right
     assert all(event.op for event in events)
+
+
+@pytest.mark.parametrize("member", ["acl", "labels"])
+def test_an_event_with_too_many_entries_is_refused_before_each_of_them_is_looked_at(member: str) -> None:
+    entries: object = [1] * 100_000 if member == "acl" else {str(number): number for number in range(100_000)}
+    (fault,) = faults({"op": "acl", "doc_id": "a", member: entries})
+    assert (fault.event, fault.field) == (0, member)
+    assert "100000 entries" in fault.detail
+
+
+def test_an_event_with_too_many_members_is_refused_before_each_of_them_is_looked_at() -> None:
+    (fault,) = faults({"op": "delete", "doc_id": "a"} | {f"m{number}": 1 for number in range(100_000)})
+    assert (fault.event, fault.field) == (0, "")
