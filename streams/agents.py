@@ -23,6 +23,8 @@ from streams.journal import Journal
 from streams.pipeline import Pipeline, prepare
 from streams.window import Delivery, Lease, Work
 
+_KafkaHeaders = list[tuple[str, bytes | None]]
+
 
 def prepare_agent(pipeline: Pipeline, log: Log, topic: str, letters: DeadLetters, journal: Journal) -> Work:
     """documents.changes -> index.mutations.<generation>."""
@@ -79,6 +81,7 @@ def delivery_of(event: EventT[bytes], topic: str) -> Delivery:
         coordinates=Coordinates(topic=topic, partition=message.partition, offset=message.offset),
         key=message.key,
         value=message.value,
-        headers=tuple(cast("list[tuple[str, bytes]]", message.headers) or ()),
+        # Kafka lets a header have no value.
+        headers=tuple((name, value or b"") for name, value in cast(_KafkaHeaders, message.headers) or ()),
         ack=event.ack,
     )
