@@ -22,6 +22,9 @@ from streams.core.blocks import ParsedDocument
 from streams.deliveries import decode_delivery
 from streams.window import Delivery
 
+TITLE_CHARACTERS = 512
+"""As many as the door allows: every chunk row carries the title, and a page may declare one of a megabyte."""
+
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
 
 
@@ -136,10 +139,10 @@ def _checked_body(change: DocumentChange, limit: int) -> bytes:
 
 
 def title_of(change: DocumentChange, document: ParsedDocument) -> str:
-    """The change's title, else the document's own, else the last part of the doc_id without its suffix."""
+    """The change's title, else the document's own, else the last part of the doc_id without its suffix; cut if long."""
     for title in (change.title, document.title):
         if title and title.strip():
-            return title.strip()
+            return title.strip()[:TITLE_CHARACTERS].rstrip()
     last = change.doc_id.rstrip("/").rsplit("/", 1)[-1]
     return _SUFFIX.sub("", last) or change.doc_id
 

@@ -2,6 +2,7 @@
 (figures, details, forms around a page, deep nesting) given tags it keeps. The one module that knows lxml.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ _INSIDE_LAYOUT = "descendant::*[self::table or self::pre or self::ul or self::ol
 # Deeper elements keep their text but lose their tags: unstructured recurses, and lxml cuts off silently at 255.
 _DEEPEST = 100
 _REFUSED_DEPTH = 2000
+# RFC 5646: what every chunk row would carry is a language, or nothing.
+_LANGUAGE = re.compile(r"[a-z]{2,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def clean(html: str) -> Page:
     if root is None:
         return Page("", None, None)
     title = _title(root)
-    language = (root.get("lang") or "").partition("-")[0].lower() or None
+    language = (root.get("lang") or "").strip().partition("-")[0].lower()
     for element in list(root.iter(etree.Element)):
         if _is_boilerplate(element):
             _remove(element)
@@ -54,7 +57,11 @@ def clean(html: str) -> Page:
     for element in root.iter(*_RENAMED):
         element.tag = _RENAMED[element.tag]
     _flatten(root)
-    return Page(etree.tostring(root, encoding="unicode", method="html"), title, language)
+    return Page(
+        etree.tostring(root, encoding="unicode", method="html"),
+        title,
+        language if _LANGUAGE.fullmatch(language) else None,
+    )
 
 
 def table_pieces(html: str, page: int | None) -> Iterator[Piece]:

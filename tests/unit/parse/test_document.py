@@ -233,3 +233,7 @@ print(read_document(b"silence", None, "a.txt").text)
 def test_reading_opens_no_connection_starts_no_process_and_says_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", OFFLINE], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("silence\n", "", 0)
+
+
+def test_what_is_no_language_is_not_one() -> None:
+    assert read_document(b"<html lang='" + b"x" * 100_000 + b"'><p>text", None, "a.html").language is None

@@ -11,7 +11,7 @@ from schemas.errors import DecodeError, InvalidNameError, PermanentError, TooLar
 from schemas.records import DocumentChange, Mutation
 from schemas.versions import Op, Version
 from streams.core.blocks import ParsedDocument
-from streams.pipeline import Pipeline, prepare, title_of
+from streams.pipeline import TITLE_CHARACTERS, Pipeline, prepare, title_of
 from streams.vectors import Vectors
 from streams.window import Delivery
 from tests.unit.streams.records import PlainParser, change, change_delivery, topics
@@ -163,3 +163,8 @@ def test_a_title_is_found_in_the_change_then_the_document_then_the_doc_id(
 ) -> None:
     document = ParsedDocument(own, None, "text", "", ())
     assert title_of(change(doc=doc, title=given), document) == title
+
+
+def test_a_title_of_a_page_is_cut_to_what_the_door_allows() -> None:
+    page = ParsedDocument("T" * 1_000_000, None, "html", "", ())
+    assert title_of(change(title=None), page) == "T" * TITLE_CHARACTERS
