@@ -12,7 +12,7 @@ from infra.local.children import Command
 from infra.local.fetch import fetch
 from infra.local.jars import JarSet
 from infra.local.java import java_command, write_log4j, write_properties
-from infra.local.parts import Place
+from infra.local.parts import Place, own_folder
 from infra.local.ports import Ports
 from infra.local.probes import kafka_answers
 from infra.local.progress import Progress, ProgressSink
@@ -83,7 +83,7 @@ class Kafka:
 
     def prepare(self, report: ProgressSink) -> None:
         fetch(self.jars, self.cache, report)
-        self.place.data.mkdir(parents=True, exist_ok=True)
+        own_folder(self.place.data)
         write_log4j(self.place)
         write_properties(self._properties, server_properties(self.ports, self._log_dir))
         if not (self._log_dir / "meta.properties").exists():

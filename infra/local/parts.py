@@ -79,6 +79,14 @@ def waves(things: Sequence[N]) -> list[list[N]]:
     return ordered
 
 
+def own_folder(folder: Path) -> None:
+    """Make a folder that only its owner may enter. Parts write files that others could read (Kafka's segments hold
+    documents), and the folders above stop nobody once Postgres' user may pass through them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where one part keeps its files."""

@@ -9,7 +9,7 @@ import psutil
 from infra.local.cache import Cache
 from infra.local.children import Command
 from infra.local.fetch import fetch
-from infra.local.parts import PASSED_ON, Place
+from infra.local.parts import PASSED_ON, Place, own_folder
 from infra.local.ports import Ports
 from infra.local.probes import http_ready, port_open
 from infra.local.progress import ProgressSink
@@ -81,7 +81,7 @@ class Weaviate:
 
     def prepare(self, report: ProgressSink) -> None:
         fetch(self.server, self.cache, report)
-        self.place.data.mkdir(parents=True, exist_ok=True)
+        own_folder(self.place.data)
 
     def command(self) -> Command:
         limit = memory_limit(psutil.virtual_memory().total)

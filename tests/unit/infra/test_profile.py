@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.local import profile as profiles
+from infra.local.parts import own_folder
 from infra.local.ports import Ports
 from schemas.errors import ConfigError
 
@@ -83,3 +84,10 @@ def test_first_calls_at_the_same_time_agree_on_the_keys(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: profiles.load_or_create(tmp_path, {}), range(8)))
     assert len({profile.secrets for profile in made}) == 1
+
+
+def test_a_part_s_folder_is_for_its_owner_only_even_if_it_was_not_before(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "kafka"
+    folder.mkdir(parents=True, mode=0o755)
+    own_folder(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
