@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import JSON, errors_in_one_line, out, show
+from cli.console import JSON, errors_in_one_line, out, plain, show
 
 Tenant = Annotated[str | None, typer.Option("--tenant", "-t", help="default: the only tenant of sources.yaml")]
 Groups = Annotated[list[str] | None, typer.Option("--group", "-g", help="a group of the principal; repeat for more")]
@@ -153,15 +153,16 @@ def render_answer(answer: Mapping[str, object]) -> None:
     if isinstance(refusal, Mapping):
         out.print(f"[yellow]No answer[/] ({refusal.get('reason')}): {refusal.get('detail')}", markup=True)
     else:
-        out.print(str(answer.get("answer")), markup=False)
+        out.print(plain(answer.get("answer")), markup=False)
     citations = answer.get("citations")
     for citation in citations if isinstance(citations, list) else []:
         out.print()
-        out.print(f"[{citation['n']}] {citation['title']}  ({citation['source']}/{citation['doc_id']})", markup=False)
+        named = f"{plain(citation['title'])}  ({citation['source']}/{citation['doc_id']})"
+        out.print(f"[{citation['n']}] {named}", markup=False)
         origin = citation["origin"]
         where = f"{origin['topic']}/{origin['partition']}/{origin['offset']}"
         out.print(f"    version {citation['version']}  log {where}  {citation['url'] or ''}", style="dim", markup=False)
-        out.print(f"    “{citation['quote']}”", style="italic", markup=False)
+        out.print(f"    “{plain(citation['quote'])}”", style="italic", markup=False)
     _render_position(answer)
 
 
@@ -169,8 +170,8 @@ def render_search(found: Mapping[str, object]) -> None:
     """Search results, for a person."""
     results = found.get("results")
     for number, result in enumerate(results if isinstance(results, list) else [], start=1):
-        out.print(f"{number}. {result['title']}  ({result['source']}/{result['doc_id']})", markup=False)
-        out.print(f"   {result['text'][:300]}", style="dim", markup=False)
+        out.print(f"{number}. {plain(result['title'])}  ({result['source']}/{result['doc_id']})", markup=False)
+        out.print(f"   {plain(result['text'][:300])}", style="dim", markup=False)
     if not results:
         out.print("[yellow]nothing found[/]")
     _render_position(found)

@@ -12,12 +12,19 @@ from rich.console import Console
 
 from schemas.errors import MillstreamError
 
+_CONTROL = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160)), " ")
+
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 JSON = typer.Option(False, "--json", help="print one JSON document instead of text")
 
 INTERRUPTED = 130
+
+
+def plain(text: object) -> str:
+    """Text of a document for a terminal: what it says to the terminal itself (escape sequences) is blanked."""
+    return str(text).translate(_CONTROL)
 
 
 def show(value: object, as_json: bool, render: Callable[[], None]) -> None:

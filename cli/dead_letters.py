@@ -1,5 +1,6 @@
 """`millstream dlq list|show`: what could not be processed, with its reason and its coordinates."""
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +8,21 @@ from typing import Annotated
 import typer
 
 from cli.console import JSON, errors_in_one_line, out, show
+
+
+def save_private(file: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, whatever it was before. Raises ConfigError."""
+    from schemas.errors import ConfigError
+
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as output:
+            os.fchmod(handle, 0o600)
+            output.truncate()
+            output.write(content)
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be written: {error.strerror}") from None
+
 
 app = typer.Typer(help="inputs that could not be processed, kept with their reason", no_args_is_help=True)
 
@@ -68,8 +84,7 @@ def show_(
             "headers": [header.name for header in letter.headers],
         }
         if save is not None:
-            save.touch(mode=0o600)
-            save.write_bytes(letter.value or b"")
+            save_private(save, letter.value or b"")
 
         def render() -> None:
             for name, value in described.items():

@@ -10,7 +10,7 @@ import orjson
 import pytest
 import typer
 
-from cli.console import errors_in_one_line, show
+from cli.console import errors_in_one_line, plain, show
 from cli.http import RefusedError, send
 from schemas.errors import BrokenIndexError, ConfigError, MillstreamError, PermanentError, TransientError
 from tests.unit.cli.conftest import Project
@@ -74,3 +74,7 @@ def test_a_problem_is_told_by_status_title_and_detail() -> None:
 def test_only_http_addresses_are_called() -> None:
     with pytest.raises(ConfigError, match="http"):
         send("GET", "file:///etc/passwd", None, {})
+
+
+def test_text_of_a_document_cannot_speak_to_the_terminal() -> None:
+    assert plain("a\x1b[31mb\x9b2J\tc\nd") == "a [31mb 2J\tc\nd"
