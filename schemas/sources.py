@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from schemas.errors import ConfigError, InvalidNameError
 from schemas.identity import Source, Tenant, principal, source_name, tenant_name
-from schemas.yaml_files import one_line
+from schemas.yaml_files import one_line, read_yaml
 
 
 def _tenant(value: str) -> str:
@@ -85,6 +85,6 @@ class Sources(BaseModel):
 def parse_sources(text: str) -> Sources:
     """Read sources.yaml. Raises ConfigError with one line that names the place."""
     try:
-        return Sources.model_validate(yaml.safe_load(text))
+        return Sources.model_validate(read_yaml(text))
     except (yaml.YAMLError, ValidationError) as error:
         raise ConfigError(one_line("sources.yaml", error)) from None

@@ -13,7 +13,7 @@ from schemas.errors import ConfigError
 from schemas.identity import Document, Tenant
 from schemas.partitions import partition_of
 from schemas.records import RECORDS
-from schemas.yaml_files import one_line
+from schemas.yaml_files import one_line, read_yaml
 
 _DAY_MS = 86_400_000
 
@@ -154,6 +154,6 @@ class Topics(_Strict):
 def parse_topics(text: str) -> Topics:
     """Read topics.yaml. Raises ConfigError with one line that names the place."""
     try:
-        return Topics.model_validate(yaml.safe_load(text))
+        return Topics.model_validate(read_yaml(text))
     except (yaml.YAMLError, ValidationError) as error:
         raise ConfigError(one_line("topics.yaml", error)) from None

@@ -4,6 +4,18 @@ import yaml
 from pydantic import ValidationError
 
 
+def read_yaml(text: str) -> object:
+    """What a YAML text says. Raises yaml.YAMLError and nothing else: the library lets errors of a value through, such
+    as a thirteenth month's, and of deep nesting.
+    """
+    try:
+        return yaml.safe_load(text)
+    except ValueError as error:
+        raise yaml.YAMLError(f"a value is none of its kind: {error}") from None
+    except RecursionError:
+        raise yaml.YAMLError("nested too deeply") from None
+
+
 def one_line(file: str, error: yaml.YAMLError | ValidationError) -> str:
     """`file`, the line or the field, and the problem."""
     if isinstance(error, ValidationError):
