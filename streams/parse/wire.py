@@ -56,17 +56,20 @@ def encode_error(error: PermanentError) -> bytes:
 
 def decode_answer(message: bytes) -> ParsedDocument:
     """The parsed document. Raises UnreadableError when the worker said so, or said nonsense."""
-    answer = json.loads(message)
-    if isinstance(answer, dict):
-        raise UnreadableError(str(answer["message"]), reason=str(answer["reason"]))
-    title, language, kind, text, blocks = answer
-    return ParsedDocument(
-        title,
-        language,
-        kind,
-        text,
-        tuple(
-            Block(BlockKind(block_kind), text[start:end], level, page, start, end, header_lines)
-            for block_kind, level, page, start, end, header_lines in blocks
-        ),
-    )
+    try:
+        answer = json.loads(message)
+        if isinstance(answer, dict):
+            raise UnreadableError(str(answer["message"]), reason=str(answer["reason"]))
+        title, language, kind, text, blocks = answer
+        return ParsedDocument(
+            title,
+            language,
+            kind,
+            text,
+            tuple(
+                Block(BlockKind(block_kind), text[start:end], level, page, start, end, header_lines)
+                for block_kind, level, page, start, end, header_lines in blocks
+            ),
+        )
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise UnreadableError("the parser's answer makes no sense", reason="parser_crashed") from None

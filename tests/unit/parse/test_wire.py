@@ -28,3 +28,10 @@ def test_a_refusal_arrives_as_the_error_it_was() -> None:
     with pytest.raises(UnreadableError, match="no text") as caught:
         wire.decode_answer(wire.encode_error(UnreadableError("no text", reason="empty")))
     assert caught.value.reason == "empty"
+
+
+@pytest.mark.parametrize("answer", [b"nonsense", b"[1,2]", b'{"x":1}', b"[" * 100_000, b'["t",null,"k",7,[[0]]]'])
+def test_nonsense_is_a_crash_of_the_parser(answer: bytes) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        wire.decode_answer(answer)
+    assert caught.value.reason == "parser_crashed"
