@@ -98,11 +98,14 @@ def _only(request: web.Request, *known: str) -> None:
             raise bad_request(f"{name} is unknown; known are {', '.join(known)}.", name)
 
 
+_DIGITS = len(str(MAX_SEQ))
+
+
 def _number(request: web.Request, name: str, least: int, most: int) -> int | None:
     text = request.query.get(name)
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or not least <= int(text[:20]) <= most:
+    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS or not least <= int(text) <= most:
         raise bad_request(f"{name} is a whole number from {least} to {most}.", name)
     return int(text)
 
