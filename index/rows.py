@@ -16,13 +16,14 @@ from index.model import (
     IndexIdentity,
     RowId,
     Seq,
+    Vector,
     content_hash,
     label_list,
     newest_head,
     row_id,
 )
 from index.plan import Add, Keep, Plan, Rewrite
-from schemas.errors import BrokenIndexError
+from schemas.errors import BrokenIndexError, PermanentError
 from schemas.identity import Tenant
 from schemas.records import Commit, Coordinates, Mutation
 
@@ -152,8 +153,15 @@ def _added(batch: Batch, step: Step, ordinal: int, action: Add) -> ChunkRow:
         pii=chunk.pii,
         epoch=batch.head.epoch,
         from_seq=batch.head.seq + 1,
-        vector=np.frombuffer(chunk.vector, dtype="<f4"),
+        vector=_vector(chunk.vector),
     )
+
+
+def _vector(written: bytes) -> Vector:
+    try:
+        return np.frombuffer(written, dtype="<f4")
+    except ValueError:
+        raise PermanentError("a chunk's vector is no list of float32", reason="refused_row") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from index.reader import Reader
 from index.rows import PositionedMutation
 from index.writer import Committed, Outcome, Redelivered, TenantWriter, Unchanged
 from runtime.clock import ManualClock
-from schemas.errors import AmbiguousWriteError, BrokenIndexError, UnknownTenantError
+from schemas.errors import AmbiguousWriteError, BrokenIndexError, PermanentError, UnknownTenantError
 from schemas.identity import Tenant
 from schemas.versions import Op
 from tests.unit.index.fakes import (
@@ -100,6 +101,16 @@ async def test_an_equal_version_keeps_the_first_and_counts_a_conflict_only_if_co
     assert await shop.commit(mutation(2, "a", "milk", version=5, acl=["staff"])) == (Unchanged(conflict=True),)
     assert await shop.commit(mutation(3, "a", "tea", version=5, acl=["board"])) == (Unchanged(conflict=True),)
     assert (await shop.states())["a"].texts == ("tea",)
+
+
+async def test_a_vector_that_is_none_is_the_mutation_s_fault(shop: Shop) -> None:
+    item = mutation(0, "a", "tea")
+    assert item.mutation.content is not None
+    broken = item.mutation.content.chunks[0].model_copy(update={"vector": b"abc"})
+    content = item.mutation.content.model_copy(update={"chunks": (broken,)})
+    with pytest.raises(PermanentError, match="float32"):
+        await shop.commit(replace(item, mutation=item.mutation.model_copy(update={"content": content})))
+    assert await shop.head() == 0
 
 
 async def test_content_that_comes_back_gets_rows_of_its_own(shop: Shop) -> None:
