@@ -52,7 +52,7 @@ test-fast: setup ## unit tests: pure, no sockets, under a minute
 
 .PHONY: test
 test: setup ## every test, on the real parts
-	$(BIN)/pytest tests
+	$(BIN)/pytest tests -n 2 --dist loadfile
 
 .PHONY: format
 format: setup ## format the code

@@ -1,6 +1,8 @@
 """What was answered to which webhook-id: who repeats a message gets the same tokens, and nothing is in the log twice.
 
-Bounded, in memory, per process: after a restart a repeated message is appended again, which the versions make harmless.
+Bounded, in memory, per process: after a restart a repeated message is appended again. Where the source states its own
+versions that changes nothing; where the log is the order, a message repeated after a later one of its document, within
+the signature's five minutes, counts as the newer: such a source should repeat nothing it was answered 202 for.
 """
 
 import asyncio

@@ -28,6 +28,9 @@ def server_environment(ports: Ports, store: Path, api_key: str, memory_bytes: in
     """Weaviate's settings; the key's user is its one administrator."""
     return {
         "PERSISTENCE_DATA_PATH": str(store),
+        # The internal port serves rows without the API key, and listens on every interface: it has its own password.
+        "CLUSTER_BASIC_AUTH_USERNAME": USER,
+        "CLUSTER_BASIC_AUTH_PASSWORD": api_key,
         "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED": "false",
         "AUTHENTICATION_APIKEY_ENABLED": "true",
         "AUTHENTICATION_APIKEY_ALLOWED_KEYS": api_key,

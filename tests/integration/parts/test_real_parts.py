@@ -102,6 +102,10 @@ def test_weaviate_turns_away_callers_without_the_key(profile: Profile) -> None:
         assert response.status == 200
 
 
+def test_weaviates_internal_port_wants_a_password_too(profile: Profile) -> None:
+    assert http_status(f"http://127.0.0.1:{profile.ports.weaviate_data}/nodes/status") == 401
+
+
 def test_postgres_wants_its_password_and_decodes_logically(profile: Profile) -> None:
     assert psql(profile, "wrong", "select 1").returncode != 0
     assert psql(profile, profile.secrets.postgres_password, "show wal_level").stdout.strip() == "logical"
