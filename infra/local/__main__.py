@@ -9,7 +9,6 @@ import fcntl
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -66,18 +65,30 @@ def build(state_dir: Path, environ: Mapping[str, str], only: list[str], with_ser
     return Supervisor(board, parts, services, tasks=(BOOTSTRAP,), external=tuple(given.items()), held=held)
 
 
+def stop_signals() -> int:
+    """A descriptor that can be read once SIGTERM or SIGINT has come.
+
+    The interpreter's C handler writes to it, so a signal that comes just before the read begins is not slept through,
+    as it would be in an Event's wait (seen once: a launcher that outlived Ctrl-C).
+    """
+    readable, writable = os.pipe()
+    os.set_blocking(writable, False)
+    signal.set_wakeup_fd(writable)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    return readable
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Until a signal. Exit codes: 0 stopped, 1 refused, 3 another launcher runs."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    asked_to_stop = stop_signals()
     state_dir = Path(arguments.state_dir).absolute()
     only = arguments.only.split(",") if arguments.only else list(PART_NAMES)
     try:
         with sole_launcher(state_dir) as held:
             supervisor = build(state_dir, os.environ, only, not arguments.no_services, held)
             supervisor.start()
-            stop.wait()
+            os.read(asked_to_stop, 1)
             supervisor.stop()
     except BlockingIOError:
         sys.stderr.write(f"another launcher runs {state_dir}\n")
