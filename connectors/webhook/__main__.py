@@ -69,7 +69,7 @@ async def serve(settings: Settings) -> None:
     watching = asyncio.create_task(registry.watch())
     try:
         await _listen(runner, settings)
-        await _until_told(producer)
+        await _until_told(producer, watching)
     finally:
         watching.cancel()
         await runner.cleanup()
@@ -87,14 +87,17 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
     log.info("listening", host=settings.ingest_host, port=runner.addresses[0][1])
 
 
-async def _until_told(producer: Producer) -> None:
-    """Until a signal, or until the producer is of no more use."""
+async def _until_told(producer: Producer, watching: "asyncio.Task[None]") -> None:
+    """Until a signal, until the producer is of no more use, or until nobody watches the sources any more."""
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     while not told.is_set():
         if producer.fatal is not None:
             raise MillstreamError(f"the Kafka producer cannot go on ({producer.fatal}): start this process again")
+        if watching.done():
+            watching.result()
+            raise MillstreamError("the watch over the sources ended: start this process again")
         try:
             await asyncio.wait_for(told.wait(), FATAL_POLL_SECONDS)
         except TimeoutError:
