@@ -10,8 +10,7 @@ import uvloop
 from aiohttp import web
 
 from index.embedding.fastembed_model import load_embedder
-from index.model import IndexIdentity
-from index.weaviate import StoreAddress, WeaviateIndex
+from index.weaviate import open_index
 from runtime.clock import SystemClock
 from runtime.freshness_token import token_key
 from runtime.logs import configure
@@ -43,7 +42,7 @@ async def serve(settings: Settings, metrics: Metrics) -> None:
     key = token_key(settings.token_key.get_secret_value())
     embedder = load_embedder(settings.embedding_model, cache_dir=settings.cache_dir, threads=_EMBEDDING_THREADS)
     embedder.embed_query("warm up")
-    index = _index(settings)
+    index = open_index(settings, read_seconds=_READ_SECONDS)
     readiness = Readiness(index, embedder)
     outside = Outside(index, embedder, authenticator, key, clock, metrics)
     runner = web.AppRunner(build_api(outside, Limits(), Thresholds(), readiness.not_ready), access_log=None)
@@ -63,17 +62,6 @@ def _quiet_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECTOR)
-
-
-def _index(settings: Settings) -> WeaviateIndex:
-    address = StoreAddress(
-        settings.weaviate_http,
-        settings.weaviate_grpc,
-        settings.weaviate_api_key.get_secret_value(),
-        settings.weaviate_secure,
-    )
-    identity = IndexIdentity(settings.generation, settings.incarnation)
-    return WeaviateIndex(address, identity, read_seconds=_READ_SECONDS)
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> None:

@@ -9,7 +9,7 @@ from schemas.codec import decode
 from schemas.errors import ConfigError
 from schemas.records import Generation
 from schemas.topics import GENERATIONS, Topics
-from streams.core.recipe import differing_part, recipe_fingerprint
+from streams.core.recipe import recipe_fingerprint
 
 TopicFacts = Mapping[str, tuple[str, int]]
 """Topic -> (topic id, partition count) on the broker."""
@@ -57,13 +57,3 @@ async def check_index(index: VersionedIndex, facts: TopicFacts) -> None:
                 f"index {index.identity} was created with another topic {name} (id or partition count differ): "
                 "set MILLSTREAM_INCARNATION to a new name and run `millstream up`"
             )
-
-
-def check_recipe(found: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-    """An index's recipe against this process's. Raises ConfigError that names the part."""
-    part = differing_part(found, wanted)
-    if part is not None:
-        raise ConfigError(
-            f"the index was made with another {part} ({found.get(part, 'none')}) than this process has "
-            f"({wanted[part]}): set MILLSTREAM_GENERATION to a new name and run `millstream up`"
-        )
