@@ -12,10 +12,11 @@ from datetime import datetime
 
 from index.manifest import ChunkId
 from index.model import ChunkRow, DocumentRow, Moment, Published, Seq, Vector, newest_head
+from index.moments import AsOf, Moments
 from index.port import Hit, LegFilter, VersionedIndex
 from index.states import NewestStates, history_before, states_at
 from runtime.clock import Clock
-from schemas.errors import BrokenIndexError, PermanentError, TransientError
+from schemas.errors import BrokenIndexError, TransientError
 from schemas.identity import Document, Source, Tenant
 from schemas.versions import Rank, Version
 
@@ -26,26 +27,6 @@ _WIDENINGS = (4, 16, 64)
 _MOST_HITS = 10_000
 """What the store answers at most."""
 _POLL_SECONDS = (0.002, 0.002, 0.003, 0.005, 0.01, 0.02)
-
-
-class FuturePositionError(PermanentError):
-    """An as-of position that was not published yet."""
-
-    reason = "future_position"
-
-    def __init__(self, newest: Seq) -> None:
-        super().__init__(f"the newest published position is {newest}")
-        self.newest = newest
-
-
-class HistoryUnavailableError(PermanentError):
-    """An as-of position from before the kept history."""
-
-    reason = "history_unavailable"
-
-    def __init__(self, history_from: Seq) -> None:
-        super().__init__(f"history is kept from position {history_from} on")
-        self.history_from = history_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +56,7 @@ class Question:
     principals: frozenset[str]
     """Groups, user:<sub> and public; never empty."""
     filters: Filters = Filters()
-    as_of: Seq | None = None
+    as_of: AsOf | None = None
     history: bool = False
     """Whether the principal may read, as of then, documents deleted since."""
     leg_size: int = 32
@@ -121,6 +102,7 @@ class Reader:
     def __init__(self, index: VersionedIndex, clock: Clock, *, read_seconds: float = READ_SECONDS) -> None:
         self._index = index
         self._newest = NewestStates(index)
+        self._moments = Moments(index, clock)
         self._clock = clock
         self._read_seconds = read_seconds
 
@@ -151,7 +133,7 @@ class Reader:
 
     async def _retrieve(self, question: Question) -> Retrieved:
         published = await self.position(question.tenant)
-        at = await self.published_at(published, question.as_of)
+        at = await self._moments.at(published, question.as_of)
         view = _View(published, at.seq)
         where = _leg_filter(question, at.seq)
         tenant, size = question.tenant, question.leg_size
@@ -202,33 +184,6 @@ class Reader:
         else:
             view.then |= await states_at(self._index, view.published, question.tenant, new, view.at)
 
-    async def published_at(self, published: Published, as_of: Seq | None) -> Moment:
-        """The position to read at: `as_of` rounded down to a published head, the newest without one.
-
-        Raises FuturePositionError, HistoryUnavailableError.
-        """
-        if as_of is None or as_of == published.seq:
-            return published.newest
-        if as_of > published.seq:
-            raise FuturePositionError(published.seq)
-        if as_of < published.head.history_from or as_of < 0:
-            raise HistoryUnavailableError(published.head.history_from)
-        if as_of == 0:
-            return Moment(0, None)
-        row = await self._row_at(published, as_of)
-        if row.batch_to != as_of:
-            if row.batch_from == 0:
-                return Moment(0, None)
-            row = await self._row_at(published, row.batch_from)
-        return Moment(row.from_seq, row.committed_at)
-
-    async def _row_at(self, published: Published, seq: Seq) -> DocumentRow:
-        """The one valid document row of a published seq."""
-        valid = [row for row in await self._index.rows_at(published.head.tenant, seq) if published.is_valid(row)]
-        if len(valid) != 1:
-            raise BrokenIndexError(f"tenant {published.head.tenant}: {len(valid)} valid document rows at seq {seq}")
-        return valid[0]
-
     async def texts(
         self, tenant: Tenant, ids: Collection[ChunkId], *, vectors: bool = False
     ) -> Mapping[ChunkId, ChunkRow]:
@@ -236,13 +191,13 @@ class Reader:
         return await self._index.chunks(tenant, ids, vectors=vectors) if ids else {}
 
     async def document(
-        self, document: Document, principals: frozenset[str], *, as_of: Seq | None = None, history: bool = False
+        self, document: Document, principals: frozenset[str], *, as_of: AsOf | None = None, history: bool = False
     ) -> tuple[Moment, DocumentRow | None]:
         """One document's state and the position it was read at; no state whether it is absent, deleted or forbidden:
         today, or to all of today's groups then.
         """
         published = await self.position(document.tenant)
-        at = await self.published_at(published, as_of)
+        at = await self._moments.at(published, as_of)
         today = (await states_at(self._index, published, document.tenant, [document], published.seq)).get(document)
         if today is None or not _may_read(today, principals, history=history):
             return at, None

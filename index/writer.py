@@ -176,7 +176,9 @@ class TenantWriter:
 
     async def _write(self, head: Head, steps: Sequence[Step]) -> list[DocumentRow]:
         """Insert chunk rows, then document rows. Nobody sees them before the head is published."""
-        batch = Batch(self._index.identity, head, len(steps), self._clock.now())
+        # Never before what is published: times are looked up by halving the seqs (index.moments).
+        committed_at = max(self._clock.now(), head.published_at)
+        batch = Batch(self._index.identity, head, len(steps), committed_at)
         copies = await self._rows_to_copy(steps)
         chunk_rows: list[ChunkRow] = []
         document_rows: list[DocumentRow] = []

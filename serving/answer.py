@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from index.model import IndexIdentity, Vector
-from index.reader import FuturePositionError, HistoryUnavailableError, Question, Reader, Retrieved
+from index.moments import FuturePositionError, HistoryUnavailableError
+from index.reader import Question, Reader, Retrieved
 from runtime.clock import Clock
 from runtime.metrics import QUERY_REFUSALS, QUERY_WIDENINGS, Metrics
 from schemas.errors import UnknownTenantError

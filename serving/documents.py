@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from index.manifest import ChunkId
 from index.model import ChunkRow, DocumentRow, IndexIdentity, Moment, Seq
-from index.reader import FuturePositionError, HistoryUnavailableError, Reader
+from index.moments import AsOf, FuturePositionError, HistoryUnavailableError
+from index.reader import Reader
 from schemas.errors import InvalidNameError, UnknownTenantError
 from schemas.identity import Document
 from schemas.records import Coordinates
@@ -24,7 +25,7 @@ class Documents:
         self._identity = identity
 
     async def document(
-        self, caller: Caller, source: str, doc_id: str, *, as_of: Seq | None, text: bool, request_id: str
+        self, caller: Caller, source: str, doc_id: str, *, as_of: AsOf | None, text: bool, request_id: str
     ) -> DocumentResponse:
         """Its state, with ?text=true its first 200 chunks. Raises ProblemError (400, 404), TransientError."""
         document = _checked(caller, source, doc_id)

@@ -10,7 +10,8 @@ import pytest
 from index.memory import MemoryIndex
 from index.memory_log import MemoryCommitLog
 from index.model import DocumentRow, RowId
-from index.reader import Filters, FuturePositionError, HistoryUnavailableError, Question, Reader, Retrieved
+from index.moments import FuturePositionError, HistoryUnavailableError
+from index.reader import Filters, Question, Reader, Retrieved
 from index.rows import PositionedMutation
 from runtime.clock import ManualClock
 from schemas.errors import BrokenIndexError, TransientError, UnknownTenantError
