@@ -88,6 +88,8 @@ class DocumentChange(DocumentRecord):
     acl: tuple[str, ...] | None = None
     default_acl: tuple[str, ...] = ()
     labels: dict[str, str] = {}
+    private: tuple[str, ...] = ()
+    """Values of the source's declared personal data, masked wherever the document has them; protected like the body."""
     event_time: Time | None = None
     received_at: Time
     origin: Origin
@@ -112,6 +114,7 @@ class DocumentChange(DocumentRecord):
                 "content_type": None,
                 "body": None,
                 "labels": {},
+                "private": (),
             }
         )
 
