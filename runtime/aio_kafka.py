@@ -1,24 +1,33 @@
 """Kafka through aiokafka: the one module that imports it, besides Faust itself.
 
-`LogProducer` is how a stage publishes: never through Faust's own producer (stack: it swallows errors). The same
-connection settings serve plain aiokafka consumers and Faust's broker credentials.
+`LogProducer` is how a stage publishes: never through Faust's own producer (stack: it swallows errors). `KafkaTail` is
+how an API process reads a whole topic without a group. The same connection settings serve both and Faust's credentials.
 """
 
 import asyncio
 import ssl
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    OffsetOutOfRangeError,
+    RecordListTooLargeError,
+)
 
-from runtime.log_port import MAX_RECORD_BYTES, Headers, check_size
+from runtime.log_port import MAX_RECORD_BYTES, Headers, LostRecordsError, StoredRecord, check_size
 from runtime.settings import Settings
 from schemas.errors import ConfigError, TooLargeError, TransientError
 from schemas.records import Coordinates
 
 _BATCH_BYTES = 1_048_576
 """aiokafka has one batch of a partition under way at a time: small ones make throughput a matter of round trips."""
+
+_ANSWER_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +118,79 @@ class LogProducer:
         except KafkaError as error:
             raise TransientError(f"Kafka did not acknowledge a record for {topic}: {type(error).__name__}") from None
         return Coordinates(topic=topic, partition=partition, offset=stored.offset)
+
+
+class KafkaTail:
+    """`LogTail` on Kafka: partitions assigned by hand, no group, nothing committed. Construct it inside the loop."""
+
+    def __init__(self, settings: Settings, topic: str, partitions: int, *, wait_seconds: float = 1.0) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._partitions = [TopicPartition(settings.kafka_topic_prefix + topic, n) for n in range(partitions)]
+        self._wait_ms = round(wait_seconds * 1000)
+        self._consumer: AIOKafkaConsumer | None = None
+        self._next: dict[TopicPartition, int] = {}
+
+    async def start(self) -> Mapping[int, int]:
+        """See `runtime.log_port.LogTail`."""
+        await self.stop()
+        link = connection(self._settings)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=link.bootstrap_servers,
+            security_protocol=link.security_protocol,
+            ssl_context=link.ssl_context,
+            sasl_mechanism=link.sasl_mechanism,
+            sasl_plain_username=link.sasl_plain_username,
+            sasl_plain_password=link.sasl_plain_password,
+            client_id="millstream",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            request_timeout_ms=_ANSWER_MS,
+            max_partition_fetch_bytes=MAX_RECORD_BYTES,
+        )
+        self._consumer = consumer
+        try:
+            await consumer.start()
+            self._next = dict(await consumer.end_offsets(self._partitions))
+        except KafkaError as error:
+            raise TransientError(f"the end of {self._topic} cannot be found: {type(error).__name__}") from None
+        consumer.assign(self._partitions)
+        for partition, offset in self._next.items():
+            consumer.seek(partition, offset)
+        return {partition.partition: offset for partition, offset in self._next.items()}
+
+    async def read(self) -> Sequence[StoredRecord]:
+        """See `runtime.log_port.LogTail`."""
+        assert self._consumer is not None
+        try:
+            found = await self._consumer.getmany(timeout_ms=self._wait_ms)
+        except OffsetOutOfRangeError:
+            raise LostRecordsError(f"{self._topic} does not have the next record: it was cut, or made anew") from None
+        except KafkaError as error:
+            raise TransientError(f"{self._topic} cannot be read: {type(error).__name__}") from None
+        self._next |= {partition: records[-1].offset + 1 for partition, records in found.items() if records}
+        return [
+            StoredRecord(
+                Coordinates(topic=self._topic, partition=partition.partition, offset=record.offset),
+                None if record.key is None else record.key.decode(errors="replace"),
+                record.value,
+                tuple(record.headers),
+                record.timestamp,
+            )
+            for partition, records in found.items()
+            for record in records
+        ]
+
+    def behind(self) -> int:
+        """See `runtime.log_port.LogTail`."""
+        consumer = self._consumer
+        if consumer is None:
+            return 0
+        return sum(max(0, (consumer.highwater(at) or 0) - offset) for at, offset in self._next.items())
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()

@@ -3,15 +3,18 @@
 `Log` is the port; Kafka stands behind it twice (runtime.kafka for plain processes, runtime.aio_kafka for stages), and
 `MemoryLog` is the twin that ships. All three pass one contract: records of one partition lie in the order in which
 their `append` was entered, and coordinates come back only when the record is safe.
+
+`LogTail` reads what is appended to one topic from now on, in every process that asks, each for itself: Kafka's is
+`runtime.aio_kafka.KafkaTail`, the twin `MemoryTail`.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from schemas.errors import TooLargeError
+from schemas.errors import TooLargeError, TransientError
 from schemas.records import Coordinates
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -90,3 +93,67 @@ class MemoryLog:
         for name, number in sorted(self._partitions):
             if name == topic and partition in (None, number):
                 yield from self._partitions[name, number]
+
+
+class LostRecordsError(TransientError):
+    """Records between what was read and what can be read are gone, or the topic is another one: start again."""
+
+
+class LogTail(Protocol):
+    """Every partition of one topic, from its end at `start` on. Not safe for concurrent calls."""
+
+    async def start(self) -> Mapping[int, int]:
+        """Find the end: partition -> the offset of the next record. Raises TransientError; may be called again."""
+        ...
+
+    async def read(self) -> Sequence[StoredRecord]:
+        """What was appended since, each partition's records in order; waits for the first, but not for ever.
+
+        Raises LostRecordsError, and TransientError; after either begin with `start` again.
+        """
+        ...
+
+    def behind(self) -> int:
+        """How many records lie in the topic that were not read, as far as is known."""
+        ...
+
+    async def stop(self) -> None:
+        """Release connections."""
+        ...
+
+
+class MemoryTail:
+    """The in-memory twin of `LogTail`, on a `MemoryLog`."""
+
+    def __init__(self, log: MemoryLog, topic: str, partitions: int, *, pause_seconds: float = 0.001) -> None:
+        self._log = log
+        self._topic = topic
+        self._next = dict.fromkeys(range(partitions), 0)
+        self._pause_seconds = pause_seconds
+
+    async def start(self) -> Mapping[int, int]:
+        """See `LogTail.start`."""
+        self._next = {partition: self._end(partition) for partition in self._next}
+        return dict(self._next)
+
+    async def read(self) -> Sequence[StoredRecord]:
+        """See `LogTail.read`."""
+        await asyncio.sleep(self._pause_seconds)
+        found = [
+            record
+            for partition, offset in self._next.items()
+            for record in self._log.records(self._topic, partition)
+            if record.coordinates.offset >= offset
+        ]
+        self._next |= {record.coordinates.partition: record.coordinates.offset + 1 for record in found}
+        return found
+
+    def behind(self) -> int:
+        """See `LogTail.behind`."""
+        return sum(self._end(partition) - offset for partition, offset in self._next.items())
+
+    async def stop(self) -> None:
+        """See `LogTail.stop`."""
+
+    def _end(self, partition: int) -> int:
+        return sum(1 for _ in self._log.records(self._topic, partition))

@@ -97,7 +97,27 @@ QUERIES_UNDER_WAY = Metric("millstream_queries_under_way", "gauge", "Requests be
 QUERY_WIDENINGS = Metric(
     "millstream_query_widenings_total", "counter", "Times a starved leg of retrieval was asked again, wider", ("leg",)
 )
-CACHE = Metric("millstream_cache_total", "counter", "Answer cache lookups by outcome", ("outcome",))
+CACHE = Metric(
+    "millstream_cache_total", "counter", "Questions by what the answer cache did: hit, miss, bypass", ("outcome",)
+)
+CACHE_BYPASSES = Metric(
+    "millstream_cache_bypasses_total", "counter", "Questions answered without the answer cache, by reason", ("reason",)
+)
+CACHE_STORES = Metric(
+    "millstream_cache_stores_total",
+    "counter",
+    "Answers offered to the answer cache: stored, overtaken, too_large",
+    ("outcome",),
+)
+CACHE_PURGES = Metric(
+    "millstream_cache_purges_total", "counter", "Answers dropped from the answer cache, by reason", ("reason",)
+)
+CACHE_ENTRIES = Metric("millstream_cache_entries", "gauge", "Answers in the answer cache")
+CACHE_BYTES = Metric("millstream_cache_bytes", "gauge", "Size of the answers in the answer cache, about")
+COMMITS_READ = Metric("millstream_commits_read_total", "counter", "Records of index.commits read by this process")
+COMMITS_LAG = Metric(
+    "millstream_commits_lag_records", "gauge", "Records of index.commits that this process has not read"
+)
 
 LOG_FIELDS_REFUSED = Metric(
     "millstream_log_fields_refused_total",
