@@ -1,7 +1,9 @@
 """`millstream ask|search|token`: questions to the query API, as a principal of one's choice."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -14,10 +16,18 @@ Subject = Annotated[str, typer.Option("--sub", help="the principal's name")]
 Scopes = Annotated[list[str] | None, typer.Option("--scope", help="a scope beside query; repeat for more")]
 Token = Annotated[str | None, typer.Option("--token", envvar="MILLSTREAM_TOKEN", help="bearer token to use as it is")]
 TopK = Annotated[int | None, typer.Option("--top-k", "-k", help="most sources to use")]
-AsOf = Annotated[int | None, typer.Option("--as-of", help="position (seq) to answer as of")]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of", help="answer as of a seq, a time (2026-11-21T12:00:00Z), or so long ago (90s, 10m, 2h, 1d)"
+    ),
+]
 AtLeast = Annotated[list[str] | None, typer.Option("--at-least", help="freshness token from the webhook's 202")]
 WaitMs = Annotated[int | None, typer.Option("--wait-ms", help="how long to wait for it")]
 SourceFilter = Annotated[list[str] | None, typer.Option("--source", "-s", help="only these sources")]
+
+_AGO = re.compile(r"([0-9]{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,7 @@ def ask(
 ) -> None:
     """Ask a question; the answer cites its sources and names its position in the log."""
     with errors_in_one_line():
-        body = request_body(question, top_k, source, as_of, at_least, wait_ms)
+        body = request_body(question, top_k, source, position_of(as_of), at_least, wait_ms)
         answer = post("/v1/query", body, Asker(tenant, group, sub, token, scope))
         show(answer, as_json, lambda: render_answer(answer))
 
@@ -66,7 +76,7 @@ def search(
 ) -> None:
     """Search: the passages an answer would be built from, best first."""
     with errors_in_one_line():
-        body = request_body(question, top_k, source, as_of, None, None)
+        body = request_body(question, top_k, source, position_of(as_of), None, None)
         found = post("/v1/search", body, Asker(tenant, group, sub, token, scope))
         show(found, as_json, lambda: render_search(found))
 
@@ -85,11 +95,24 @@ def token(
         show({"token": bearer, "minutes": minutes}, as_json, lambda: out.print(bearer))
 
 
+def position_of(as_of: str | None, now: datetime | None = None) -> int | str | None:
+    """--as-of as the API takes it: a seq, or a time; `10m` is ten minutes before `now`. What is neither goes to the API
+    as it is, which says what is wrong with it.
+    """
+    if as_of is None or as_of.isdecimal():
+        return None if as_of is None else int(as_of)
+    ago = _AGO.fullmatch(as_of)
+    if ago is None:
+        return as_of
+    seconds = int(ago[1]) * _SECONDS[ago[2]]
+    return ((now or datetime.now(UTC)) - timedelta(seconds=seconds)).isoformat()
+
+
 def request_body(
     question: str,
     top_k: int | None,
     sources: Sequence[str] | None,
-    as_of: int | None,
+    as_of: int | str | None,
     at_least: Sequence[str] | None,
     wait_ms: int | None,
 ) -> dict[str, object]:
@@ -106,8 +129,6 @@ def request_body(
 
 def issue(asker: Asker, minutes: int = 5) -> str:
     """A bearer token for `asker`, signed with the profile's secret."""
-    from datetime import timedelta
-
     from cli.session import open_settings
     from serving.auth import issue_token
 

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from index.model import IndexIdentity
+from index.moments import AsOf
 from index.reader import Filters
 from schemas.errors import InvalidNameError, PermanentError
 from schemas.identity import Document, Tenant, doc_id, source_name
@@ -44,7 +45,7 @@ class Ask:
     question: str
     top_k: int
     filters: Filters
-    as_of: int | None
+    as_of: AsOf | None
     other_build: bool
     """The as-of position is of another generation or incarnation: there is no history to read."""
     at_least: tuple[Opened, ...]
@@ -64,7 +65,8 @@ def _bad_body(model: type[BaseModel], error: ValidationError) -> ProblemError:
     first = error.errors(include_input=False, include_url=False)[0]
     place = [str(part) for part in first["loc"]]
     if place[:1] == ["as_of"] and first["type"] != "value_error":
-        return bad_request('as_of: a seq from 0 up, or a position such as {"seq": 17}.', "as_of")
+        detail = 'as_of: a seq from 0 up, a position such as {"seq": 17}, or a time such as 2026-11-21T12:00:00Z.'
+        return bad_request(detail, "as_of")
     where = ".".join(place)
     if first["type"] == "json_invalid":
         return bad_request("The body is not JSON in UTF-8.", reason="invalid_json")
@@ -103,7 +105,7 @@ def _ask(request: SearchRequest, caller: Caller, identity: IndexIdentity, open_t
         question=question,
         top_k=request.top_k,
         filters=_filters(request.filters, caller.tenant),
-        as_of=stated.seq if stated is not None else position if isinstance(position, int) else None,
+        as_of=position.seq if isinstance(position, PositionIn) else position,
         other_build=stated is not None and not _is_of(stated, identity),
         at_least=tuple(_opened(token, caller.tenant, open_token) for token in request.at_least),
         wait_seconds=request.wait_ms / 1000,

@@ -1,5 +1,6 @@
 """Requests and responses of the query API; OpenAPI is generated from these. Frozen, unknown members forbidden."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -16,10 +17,21 @@ def _one_or_more(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-def _no_time(value: object) -> object:
-    if isinstance(value, str):
-        raise ValueError('as_of by time comes later, give a position: 17 or {"seq": 17}')
-    return value
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def point_in_time(text: str) -> datetime:
+    """A time as RFC 3339 writes it, with its zone. Raises ValueError, which says how."""
+    if _RFC_3339.fullmatch(text):
+        try:
+            return datetime.fromisoformat(text.upper())
+        except ValueError:
+            pass
+    raise ValueError("a time is RFC 3339 with a zone, such as 2026-11-21T12:00:00Z")
+
+
+def _time_of_text(value: object) -> object:
+    return point_in_time(value) if isinstance(value, str) else value
 
 
 Names = Annotated[
@@ -56,8 +68,8 @@ class PositionIn(_Model):
 
 
 AsOf = Annotated[
-    Annotated[StrictInt, Field(ge=0, le=MAX_SEQ)] | PositionIn | None,
-    BeforeValidator(_no_time, json_schema_input_type=int | PositionIn | None),
+    Annotated[StrictInt, Field(ge=0, le=MAX_SEQ)] | PositionIn | Annotated[AwareDatetime, Field(strict=True)] | None,
+    BeforeValidator(_time_of_text, json_schema_input_type=int | PositionIn | AwareDatetime | None),
 ]
 
 
@@ -67,7 +79,9 @@ class SearchRequest(_Model):
     question: StrictStr = Field(description="1 to 4,000 characters after trimming")
     top_k: Annotated[StrictInt, Field(ge=1, le=MAX_TOP_K)] = 8
     filters: FiltersIn = FiltersIn()
-    as_of: AsOf = Field(None, description="answer as of this position: a seq, or a position of an earlier response")
+    as_of: AsOf = Field(
+        None, description="answer as of a seq, of an earlier response's position, or of a time (RFC 3339 with a zone)"
+    )
     at_least: Annotated[
         tuple[Annotated[StrictStr, Field(min_length=1, max_length=4096)], ...],
         BeforeValidator(_one_or_more, json_schema_input_type=str | list[str]),

@@ -72,7 +72,7 @@ def openapi() -> dict[str, object]:
         [*((model, "validation") for model in requests), *((model, "serialization") for model in responses)],
         ref_template="#/components/schemas/{model}",
     )
-    as_of = _query_parameter("as_of", {"type": "integer"})
+    as_of = _query_parameter("as_of", {"oneOf": [{"type": "integer"}, {"type": "string", "format": "date-time"}]})
     text = _query_parameter("text", {"type": "boolean"})
     limit = _query_parameter("limit", {"type": "integer", "minimum": 1, "maximum": 200})
     below = _query_parameter("below", {"type": "integer"})

@@ -3,11 +3,12 @@
 import orjson
 from aiohttp import web
 
+from index.moments import AsOf
 from serving.answer import Answering
 from serving.auth import Authenticator, require
 from serving.caller import QUERY, Caller
 from serving.documents import MAX_VERSIONS, Documents
-from serving.models import MAX_SEQ, DocumentResponse, QueryResponse, SearchResponse, VersionsResponse
+from serving.models import MAX_SEQ, DocumentResponse, QueryResponse, SearchResponse, VersionsResponse, point_in_time
 from serving.openapi import openapi
 from serving.problems import Problem, ProblemError, bad_request
 from serving.turn import Incoming, Noted
@@ -50,7 +51,7 @@ class Views:
             caller,
             source,
             doc_id,
-            as_of=_number(request, "as_of", 0, MAX_SEQ),
+            as_of=_as_of(request),
             text=text == "true",
             request_id=request[REQUEST_ID],
         )
@@ -108,6 +109,16 @@ def _number(request: web.Request, name: str, least: int, most: int) -> int | Non
     if not text.isascii() or not text.isdigit() or len(text) > _DIGITS or not least <= int(text) <= most:
         raise bad_request(f"{name} is a whole number from {least} to {most}.", name)
     return int(text)
+
+
+def _as_of(request: web.Request) -> AsOf | None:
+    text = request.query.get("as_of", "")
+    if not text or text.isdigit():
+        return _number(request, "as_of", 0, MAX_SEQ)
+    try:
+        return point_in_time(text)
+    except ValueError as error:
+        raise bad_request(f"as_of is a seq from 0 up, or a time: {error}. In an address, + is %2B.", "as_of") from None
 
 
 def _json(body: QueryResponse | SearchResponse | DocumentResponse | VersionsResponse) -> web.Response:

@@ -1,8 +1,10 @@
 """Questions from the command line: what is sent, in whose name, and how an answer is shown."""
 
+from datetime import UTC, datetime
+
 import pytest
 
-from cli.asking import render_answer, render_search, request_body
+from cli.asking import position_of, render_answer, render_search, request_body
 from runtime.clock import SystemClock
 from runtime.settings import settings_from
 from serving.auth import build_authenticator
@@ -26,6 +28,23 @@ def test_a_request_holds_what_was_asked_for_and_nothing_else(
     arguments: tuple[int | None, list[str] | None, int | None, list[str] | None, int | None], body: dict[str, object]
 ) -> None:
     assert request_body("Why?", *arguments) == {"question": "Why?"} | body
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (None, None),
+        ("0", 0),
+        ("17", 17),
+        ("90s", "2026-11-21T11:58:30+00:00"),
+        ("10m", "2026-11-21T11:50:00+00:00"),
+        ("1d", "2026-11-20T12:00:00+00:00"),
+        ("2026-11-21T12:00:00Z", "2026-11-21T12:00:00Z"),
+        ("yesterday", "yesterday"),
+    ],
+)
+def test_as_of_is_a_seq_a_time_or_so_long_ago(given: str | None, sent: int | str | None) -> None:
+    assert position_of(given, datetime(2026, 11, 21, 12, tzinfo=UTC)) == sent
 
 
 def test_an_answer_is_shown_with_its_sources_and_its_position(capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,19 @@ async def test_as_of_answers_from_the_state_of_then(api: World) -> None:
     assert (await api.ask(QUESTION, as_of={"seq": 1}))["answer"] == then["answer"]
 
 
+async def test_as_of_a_time_answers_from_what_was_committed_by_then(api: World) -> None:
+    await api.put("warranty", "The warranty of the pump is five years.", title="Warranty")
+    api.clock.advance(60)
+    await api.put("warranty", "The warranty of the pump is seven years.", title="Warranty")
+    now = await api.ask(QUESTION)
+    assert (await api.ask(QUESTION, as_of=now["position"]["committed_at"]))["answer"] == now["answer"]
+    then = await api.ask(QUESTION, as_of="2026-01-01T02:00:59+02:00")
+    assert "five" in then["answer"]
+    assert then["position"]["seq"] == 1
+    earlier = await api.ask(QUESTION, as_of="0001-01-01T00:00:00+14:00")
+    assert (earlier["refusal"]["reason"], earlier["position"]["seq"]) == ("no_source", 0)
+
+
 async def test_as_of_another_build_has_no_history(api: World) -> None:
     await api.put("warranty", WARRANTY, title="Warranty")
     body = await api.ask(QUESTION, as_of={"seq": 1, "generation": "g1", "incarnation": "i0"})

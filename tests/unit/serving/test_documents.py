@@ -73,6 +73,8 @@ async def test_a_deleted_document_is_gone_but_history_shows_its_versions(api: Wo
     status, body = await api.get("/v1/documents/web/a?as_of=1", headers)
     assert status == 200
     assert body["position"]["seq"] == 1
+    at_a_time = await api.get(f"/v1/documents/web/a?as_of={body['position']['committed_at']}", headers)
+    assert at_a_time[0] == 404, "both were committed at that time, and the newest head counts"
 
 
 @pytest.mark.parametrize(
@@ -80,6 +82,7 @@ async def test_a_deleted_document_is_gone_but_history_shows_its_versions(api: Wo
     [
         ("a?as_of=x", "as_of"),
         ("a?as_of=-1", "as_of"),
+        ("a?as_of=2026-01-01T00:00:00", "as_of"),
         ("a?as_of=99999999999999999999999999", "as_of"),
         ("a?as_of=5", "as_of"),
         ("a?text=maybe", "text"),

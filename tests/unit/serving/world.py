@@ -53,6 +53,8 @@ class World:
     metrics: Metrics
     writers: dict[str, TenantWriter] = field(default_factory=dict)
     offset: int = 0
+    clock: ManualClock = field(default_factory=ManualClock)
+    """Of the writers."""
     client: TestClient[web.Request, web.Application] | None = None
 
     async def put(
@@ -97,7 +99,7 @@ class World:
         at = Coordinates(topic="index.mutations.g1", partition=0, offset=self.offset)
         if tenant not in self.writers:
             await self.index.create_tenant(first_head(document.tenant, START))
-            self.writers[tenant] = TenantWriter(self.index, self.log, document.tenant, ManualClock(), name="w")
+            self.writers[tenant] = TenantWriter(self.index, self.log, document.tenant, self.clock, name="w")
         await self.writers[tenant].commit([PositionedMutation(mutation, at)])
         return self.freshness(document, version)
 
@@ -191,7 +193,7 @@ async def world(
     here = World(memory, MemoryCommitLog(), embedder, metrics)
     clock = SystemClock()
     await memory.create_tenant(first_head(Tenant("acme"), START))
-    here.writers["acme"] = TenantWriter(memory, here.log, Tenant("acme"), ManualClock(), name="w")
+    here.writers["acme"] = TenantWriter(memory, here.log, Tenant("acme"), here.clock, name="w")
 
     async def ready() -> Sequence[str]:
         return ()
