@@ -2,25 +2,36 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
-from schemas.records import DocumentChange, Mutation
-from schemas.versions import Op
+from schemas.errors import DecodeError
+from schemas.records import DocumentChange, Mutation, Origin
+from schemas.versions import Op, StatedVersion
 
 OP = "ms-op"
 VERSION = "ms-version"
 ACL = "ms-acl"
 EVENT_ID = "ms-event-id"
+ORIGIN = "ms-origin"
+RECEIVED = "ms-received"
 TRACE = "traceparent"
+
+_LARGEST = 2**63 - 1
 
 Headers = tuple[tuple[str, bytes], ...]
 
 
 def headers_of(record: DocumentChange | Mutation) -> Headers:
-    """Headers of a change or a mutation: op, version, event id, and acl (a JSON list) and trace where it has them."""
+    """Headers of a change or a mutation: op, version, event id, origin (a JSON list of connector and reference), when
+    it was received, and acl (a JSON list) and trace where it has them.
+    """
     found = [
         (OP, record.op.encode()),
         (VERSION, str(record.version).encode()),
         (EVENT_ID, record.event_id.encode()),
+        (ORIGIN, json.dumps([record.origin.connector, record.origin.reference]).encode()),
+        (RECEIVED, record.received_at.isoformat().encode()),
     ]
     if record.acl is not None:
         found.append((ACL, json.dumps(record.acl).encode()))
@@ -33,3 +44,51 @@ def stated_op(headers: Iterable[tuple[str, bytes]]) -> Op | None:
     """The operation that headers state; None where they state none that is known."""
     stated = next((value for name, value in headers if name == OP), b"").decode("ascii", "replace")
     return Op(stated) if stated in set(Op) else None
+
+
+@dataclass(frozen=True, slots=True)
+class StatedChange:
+    """A change as far as its headers tell."""
+
+    op: Op
+    version: StatedVersion
+    acl: tuple[str, ...] | None
+    event_id: str
+    origin: Origin
+    received_at: datetime
+    traceparent: str | None
+
+
+def stated_change(headers: Iterable[tuple[str, bytes]]) -> StatedChange:
+    """Read back `headers_of`. Raises DecodeError where one is missing or is not what it has to be."""
+    stated = dict(headers)
+    op = stated_op(stated.items())
+    if op is None:
+        raise DecodeError(f"no header {OP}")
+    try:
+        connector, reference = _texts(stated[ORIGIN])
+        received_at = datetime.fromisoformat(stated[RECEIVED].decode())
+        if received_at.tzinfo is None:
+            raise ValueError("a time needs a zone")
+        version = StatedVersion.parse(stated[VERSION].decode())
+        if not all(0 <= number <= _LARGEST for number in (version.epoch, version.sequence or 0, version.rank)):
+            raise ValueError("a version's numbers have 63 bits")
+        return StatedChange(
+            op=op,
+            version=version,
+            acl=_texts(stated[ACL]) if ACL in stated else None,
+            event_id=stated[EVENT_ID].decode(),
+            origin=Origin(connector=connector, reference=reference),
+            received_at=received_at,
+            traceparent=stated[TRACE].decode() if TRACE in stated else None,
+        )
+    except (KeyError, ValueError, RecursionError):
+        raise DecodeError("headers that do not read back") from None
+
+
+def _texts(written: bytes) -> tuple[str, ...]:
+    texts = json.loads(written)
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("no list of texts")
+    "".join(texts).encode()  # JSON lets a text hold half a character, UTF-8 does not
+    return tuple(texts)

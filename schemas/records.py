@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from schemas.identity import DocId, Document, Source, Tenant
-from schemas.versions import Op, StatedVersion, Version
+from schemas.versions import Op, Rank, StatedVersion, Version
 
 
 def _utc(value: datetime) -> datetime:
@@ -180,10 +180,25 @@ class Hide(DocumentRecord):
     schema_name = "hide"
     version: Version
     deleted: bool
-    acl: tuple[str, ...] = ()
+    acl: tuple[str, ...] | None = None
     change: Coordinates
+    origin: Origin
+    event_id: str
     received_at: Time
+    prepared_at: Time
     traceparent: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The record's key: all hides of a document lie in one order."""
+        return self.document.key
+
+    @property
+    def op(self) -> Op:
+        """What the change it runs ahead of does, as far as it takes away."""
+        if self.deleted:
+            return Op.ERASE if self.version.rank == Rank.ERASE else Op.DELETE
+        return Op.ACL
 
 
 class Commit(DocumentRecord):

@@ -74,6 +74,16 @@ class StatedVersion:
     def __str__(self) -> str:
         return f"{self.epoch}.{'' if self.sequence is None else self.sequence}.{self.rank}"
 
+    @classmethod
+    def parse(cls, text: str) -> "StatedVersion":
+        """Read back `str(version)`. Raises DecodeError."""
+        epoch, dot, rest = text.partition(".")
+        if rest.startswith("."):
+            open_ended = Version.parse(f"{epoch}.0{rest}")
+            return cls(open_ended.epoch, None, open_ended.rank)
+        version = Version.parse(f"{epoch}{dot}{rest}")
+        return cls(version.epoch, version.sequence, version.rank)
+
 
 def is_newer(candidate: Version, register: Version | None) -> bool:
     """Whether `candidate` may replace what a register holds: an unset register loses to anything."""
