@@ -82,6 +82,10 @@ class Settings(BaseSettings):
     parse_memory_mb: int = Field(1024, ge=256, description="address-space limit of a parser process above its baseline")
 
     window: int = Field(64, ge=1, le=4096, description="records of one partition under way at the same time")
+    dead_letter_share: float = Field(
+        0.5, gt=0, le=1, description="a stage stops when a larger share of its last records became dead letters"
+    )
+    dead_letter_burst: int = Field(50, ge=1, description="dead letters in a row that are no reason to stop yet")
     group_commit: int = Field(64, ge=1, le=512, description="most mutations in one commit")
 
 

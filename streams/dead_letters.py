@@ -5,7 +5,7 @@ A record is acknowledged only after its letter is. Letters carry documents, so t
 documents.changes; what is logged about one is its coordinates and reason.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,6 +16,7 @@ from schemas.errors import DecodeError, PermanentError
 from schemas.partitions import murmur2
 from schemas.records import Coordinates, DeadLetter, Header
 from schemas.topics import DLQ, Topics
+from streams.core.letter_limit import LetterLimit
 from streams.deliveries import document_of
 from streams.window import Delivery
 
@@ -26,14 +27,30 @@ _NO_KEY = "undecodable"
 class DeadLetters:
     """Appends to documents.dlq on behalf of one stage."""
 
-    def __init__(self, log: Log, topics: Topics, stage: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        log: Log,
+        topics: Topics,
+        stage: str,
+        clock: Clock,
+        *,
+        limit: LetterLimit | None = None,
+        finished: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`limit` over the records that `finished` counts; None: no limit."""
         self._log = log
         self._topics = topics
         self._stage = stage
         self._clock = clock
+        self._limit = limit
+        self._finished = finished
 
     async def put(self, delivery: Delivery, error: PermanentError, attempts: int) -> Coordinates:
-        """Keep a delivery. Returns where its letter lies, once that is safe. Raises TransientError."""
+        """Keep a delivery. Returns where its letter lies, once that is safe. Raises TransientError, and
+        TooManyDeadLettersError where too large a share of the stage's records ended as letters.
+        """
+        if self._limit is not None:
+            self._limit.check(self._stage, error.reason, self._finished())
         letter = self._letter(delivery, error, attempts)
         return await self._log.append(DLQ, *self._place(delivery), encode(letter))
 
@@ -98,23 +115,6 @@ def read_letters(records: Iterable[StoredRecord]) -> Iterator[OpenLetter]:
         except DecodeError as error:
             letter = _unreadable(record, error)
         yield OpenLetter(_line(record.coordinates, letter), letter)
-
-
-def list_letters(
-    records: Iterable[StoredRecord], *, reason: str | None = None, tenant: str | None = None
-) -> list[LetterLine]:
-    """Lines for `millstream dlq list`, newest first, those of one reason or tenant alone when named."""
-    lines = [
-        letter.line
-        for letter in read_letters(records)
-        if (reason is None or letter.letter.reason == reason) and (tenant is None or letter.letter.tenant == tenant)
-    ]
-    return sorted(lines, key=lambda line: line.failed_at, reverse=True)
-
-
-def show_letter(records: Iterable[StoredRecord], at: Coordinates) -> OpenLetter | None:
-    """The letter at these coordinates of documents.dlq, or about the record at these coordinates; None for neither."""
-    return next((letter for letter in read_letters(records) if at in (letter.line.at, letter.line.origin)), None)
 
 
 def _line(at: Coordinates, letter: DeadLetter) -> LetterLine:

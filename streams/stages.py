@@ -5,18 +5,20 @@ carries what it runs (prepare no store, apply no model and no parser).
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from runtime.aio_kafka import LogProducer
-from runtime.clock import SystemClock
+from runtime.clock import Clock, SystemClock
 from runtime.declarations import load_topics
+from runtime.log_port import Log
 from runtime.metrics import Metrics
 from runtime.settings import Settings
 from schemas.identity import Tenant
-from schemas.topics import CHANGES, COMMITS, DLQ, GENERATIONS, mutations_topic
+from schemas.topics import CHANGES, COMMITS, DLQ, GENERATIONS, Topics, mutations_topic
 from streams.agents import add_agent, apply_agent, prepare_agent
 from streams.app import StageApp, build_app
 from streams.commit_log import LastingLog, LogCommits
+from streams.core.letter_limit import LetterLimit
 from streams.dead_letters import DeadLetters
 from streams.journal import Journal
 from streams.process import Activity, Hook, StageProcess
@@ -75,7 +77,7 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
         clock=clock,
         step=journal.step,
     )
-    letters = DeadLetters(log, topics, PREPARE, clock)
+    letters = _letters(settings, log, topics, PREPARE, clock, lambda: app.window.finished)
     work = prepare_agent(pipeline, log, target, letters, journal)
 
     async def warm_up() -> None:
@@ -108,7 +110,7 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
     def writer_for(tenant: Tenant) -> TenantWriter:
         return TenantWriter(index, commits, tenant, clock, name=name)
 
-    letters = DeadLetters(log, topics, APPLY, clock)
+    letters = _letters(settings, log, topics, APPLY, clock, lambda: app.window.finished)
     hooks = Hooks(activity.waits_changed, journal.retried, journal.committed)
     applier = Applier(writer_for, letters, topics, Bounds(settings.group_commit), hooks)
     work = apply_agent(applier, letters, journal)
@@ -116,6 +118,13 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
     app = _app(settings, f"{APPLY}.{settings.generation}", source, work, offsets.note)
     stops = (offsets.flush, producer.stop, index.close)
     return _process(settings, APPLY, source, app, metrics, clock, activity, (producer.start,), stops)
+
+
+def _letters(
+    settings: Settings, log: Log, topics: Topics, stage: str, clock: Clock, finished: Callable[[], int]
+) -> DeadLetters:
+    limit = LetterLimit(settings.dead_letter_burst, settings.dead_letter_share)
+    return DeadLetters(log, topics, stage, clock, limit=limit, finished=finished)
 
 
 def _app(settings: Settings, group: str, topic: str, work: Work, on_ack: OnAck = _nobody) -> StageApp:

@@ -99,6 +99,8 @@ class Window:
         self._changed = asyncio.Event()
         self.acknowledged = 0
         """How many records were acknowledged since the process started."""
+        self.finished = 0
+        """How many records were worked on to their end since then, acknowledged or not."""
         self.positions: dict[int, int] = {}
         """Partition -> next offset to acknowledge, during this lease."""
 
@@ -147,6 +149,7 @@ class Window:
         except Exception as error:  # noqa: BLE001 - the one place where the unexpected ends the process
             self._crash(error)
             return
+        self.finished += 1
         if lease is self._lease:
             self._finish(delivery, order, lease)
 

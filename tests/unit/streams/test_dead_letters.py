@@ -1,5 +1,6 @@
 """Dead letters: what is kept, where it lies, and how it is read back."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from runtime.clock import ManualClock
@@ -8,11 +9,16 @@ from schemas.codec import decode
 from schemas.errors import DecodeError, PermanentError
 from schemas.records import Coordinates, DeadLetter
 from schemas.topics import DLQ
-from streams.dead_letters import DeadLetters, list_letters, show_letter
+from streams.dead_letters import DeadLetters, LetterLine
+from streams.redrive import Selection, select
 from streams.window import Delivery
 from tests.unit.streams.records import change, change_delivery, topics
 
 ERROR = PermanentError("the parser crashed twice on this document", reason="parser_crashed")
+
+
+def listed(records: Iterable[StoredRecord], wanted: Selection = Selection()) -> list[LetterLine]:
+    return [one.line for one in select(records, wanted)]
 
 
 async def kept(delivery: Delivery, error: PermanentError = ERROR) -> tuple[StoredRecord, DeadLetter]:
@@ -60,10 +66,10 @@ async def test_letters_are_listed_newest_first_without_their_content() -> None:
     await letters.put(change_delivery(change(), 1), ERROR, 1)
     clock.advance(5)
     await letters.put(change_delivery(change(doc="b"), 2), DecodeError("bytes left over"), 1)
-    lines = list_letters(log.records(DLQ))
+    lines = listed(log.records(DLQ))
     assert [line.document for line in lines] == ["acme/wiki/b", "acme/wiki/guides/setup.md"]
-    assert [line.reason for line in list_letters(log.records(DLQ), reason="undecodable")] == ["undecodable"]
-    assert list_letters(log.records(DLQ), tenant="initech") == []
+    assert [line.reason for line in listed(log.records(DLQ), Selection(reason="undecodable"))] == ["undecodable"]
+    assert listed(log.records(DLQ), Selection(tenant="initech")) == []
     assert not any(b"Turn the key" in str(line).encode() for line in lines)
 
 
@@ -72,13 +78,12 @@ async def test_a_letter_is_found_by_its_own_coordinates_or_its_records() -> None
     delivery = change_delivery(change(), 3)
     at = await DeadLetters(log, topics(), "prepare", ManualClock()).put(delivery, ERROR, 1)
     for wanted in (at, delivery.coordinates):
-        found = show_letter(log.records(DLQ), wanted)
-        assert found is not None
-        assert found.letter.value == delivery.value
-    assert show_letter(log.records(DLQ), Coordinates(topic="other", partition=0, offset=0)) is None
+        (found,) = select(log.records(DLQ), Selection(wanted))
+        assert found.letter.letter.value == delivery.value
+    assert select(log.records(DLQ), Selection(Coordinates(topic="other", partition=0, offset=0))) == []
 
 
 def test_a_letter_that_does_not_decode_is_listed_too() -> None:
     at = Coordinates(topic=DLQ, partition=0, offset=0)
-    (line,) = list_letters([StoredRecord(at, "k", b"nonsense", (), 1_000)])
+    (line,) = listed([StoredRecord(at, "k", b"nonsense", (), 1_000)])
     assert (line.stage, line.reason, line.at) == ("dlq", "undecodable", at)

@@ -1,0 +1,181 @@
+"""Dead letters taken up again: redriven under the version they had, or discarded for good.
+
+A letter is settled by another record of documents.dlq that names it, so what became of it stays on the record for as
+long as the letter itself. Settled ones are left out of lists unless they are asked for.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from runtime.log_port import Headers, Log, StoredRecord
+from schemas.codec import decode, encode
+from schemas.errors import DecodeError
+from schemas.headers import headers_of
+from schemas.records import Coordinates, DeadLetter, DocumentChange
+from schemas.topics import CHANGES, DLQ
+from streams.dead_letters import LetterLine, OpenLetter, read_letters
+
+
+class Settlement(StrEnum):
+    """What became of a letter; the `stage` of the record that says so."""
+
+    REDRIVEN = "redrive"
+    DISCARDED = "discard"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which letters; what is None selects by nothing."""
+
+    at: Coordinates | None = None
+    """Where the letter lies, or the record that it is about."""
+    reason: str | None = None
+    stage: str | None = None
+    tenant: str | None = None
+    source: str | None = None
+    doc_id: str | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing narrows it."""
+        return self == Selection()
+
+    def takes(self, letter: OpenLetter) -> bool:
+        """Whether a letter is one of them."""
+        line, kept = letter.line, letter.letter
+        wanted = (
+            (self.reason, kept.reason),
+            (self.stage, kept.stage),
+            (self.tenant, kept.tenant),
+            (self.source, kept.source),
+            (self.doc_id, kept.doc_id),
+        )
+        here = self.at is None or self.at in (line.at, line.origin)
+        return here and all(one is None or one == other for one, other in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A letter and, where it is settled, how."""
+
+    letter: OpenLetter
+    settled: Settlement | None
+
+    @property
+    def line(self) -> LetterLine:
+        """As a list shows it."""
+        return self.letter.line
+
+
+def select(records: Iterable[StoredRecord], wanted: Selection) -> list[Shown]:
+    """Letters of documents.dlq, newest first, settled ones marked."""
+    settled: dict[Coordinates, Settlement] = {}
+    found: list[OpenLetter] = []
+    for letter in read_letters(records):
+        if letter.letter.stage in set(Settlement):
+            settled[letter.letter.origin] = Settlement(letter.letter.stage)
+        elif wanted.takes(letter):
+            found.append(letter)
+    found.sort(key=lambda letter: letter.line.failed_at, reverse=True)
+    return [Shown(letter, settled.get(letter.line.at)) for letter in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The record that a redriven letter becomes: same topic, partition and key, the version written in."""
+
+    topic: str
+    partition: int
+    key: str
+    value: bytes
+    headers: Headers
+
+
+class ReadRecord(Protocol):
+    """Reads one record of the log, for a letter that was too large to hold it."""
+
+    def __call__(self, at: Coordinates) -> StoredRecord | None: ...
+
+
+def again(letter: DeadLetter, read: ReadRecord) -> Again:
+    """What to append. Raises DecodeError for a letter that no redrive can help; its message says why.
+
+    A change whose version is its own offset gets that offset written in: whatever came after it still wins.
+    """
+    key, value, headers = letter.key, letter.value, tuple((header.name, header.value) for header in letter.headers)
+    if value is None:
+        stored = read(letter.origin)
+        if stored is None or stored.value is None or stored.key is None:
+            raise DecodeError("the record did not fit into its letter and is gone from its topic", reason="gone")
+        key, value, headers = stored.key.encode(), stored.value, stored.headers
+    try:
+        name = (key or b"").decode()
+    except UnicodeDecodeError:
+        name = ""
+    if not name:
+        raise DecodeError("the record has no readable key: discard it", reason="misplaced")
+    if letter.origin.topic == CHANGES:
+        change = decode(value, DocumentChange)
+        change = change.model_copy(update={"version": change.version.fixed_at(letter.origin.offset)})
+        value, headers = encode(change), headers_of(change)
+    return Again(letter.origin.topic, letter.origin.partition, name, value, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Redriven:
+    """What became of the letters that were to be redriven."""
+
+    appended: tuple[Coordinates, ...]
+    refused: tuple[tuple[LetterLine, str], ...]
+    """Letters that no redrive can help, and why."""
+
+
+async def redrive(
+    log: Log,
+    letters: Sequence[Shown],
+    read: ReadRecord,
+    at: datetime,
+    on_done: Callable[[int], None] = lambda _done: None,
+) -> Redriven:
+    """Append each letter's record again, oldest first, then settle it. Raises TransientError: repeat, it is safe."""
+    appended: list[Coordinates] = []
+    refused: list[tuple[LetterLine, str]] = []
+    for number, shown in enumerate(reversed(letters), start=1):
+        try:
+            record = again(shown.letter.letter, read)
+        except DecodeError as error:
+            refused.append((shown.line, str(error)))
+            continue
+        place = await log.append(record.topic, record.partition, record.key, record.value, record.headers)
+        await _settle(log, shown, Settlement.REDRIVEN, f"appended again at {place}", at)
+        appended.append(place)
+        on_done(number)
+    return Redriven(tuple(appended), tuple(refused))
+
+
+async def discard(log: Log, letters: Sequence[Shown], why: str, at: datetime) -> int:
+    """Settle letters for good; how many. Their bytes stay until the topic's retention ends."""
+    for shown in letters:
+        await _settle(log, shown, Settlement.DISCARDED, why, at)
+    return len(letters)
+
+
+async def _settle(log: Log, shown: Shown, how: Settlement, note: str, at: datetime) -> None:
+    letter, place = shown.letter.letter, shown.line.at
+    settlement = DeadLetter(
+        stage=how.value,
+        reason=letter.reason,
+        error=note,
+        attempts=letter.attempts,
+        origin=place,
+        tenant=letter.tenant,
+        source=letter.source,
+        doc_id=letter.doc_id,
+        key=letter.key,
+        failed_at=at,
+    )
+    # In the letter's own partition, so that whoever has read the letter to its end has read this too.
+    await log.append(DLQ, place.partition, shown.line.document or "settled", encode(settlement))
