@@ -115,24 +115,27 @@ class Reader:
             raise BrokenIndexError(f"tenant {tenant} has a shard without a head: stop and alert")
         return Published(head)
 
-    async def retrieve(self, question: Question) -> Retrieved:
-        """Both legs at the newest position, or as of an earlier one.
+    async def retrieve(self, question: Question, published: Published | None = None) -> Retrieved:
+        """Both legs at the newest position, or as of an earlier one. `published`: the newest position, where it has
+        just been read; a read that has to start over reads it anew.
 
         Raises FuturePositionError, HistoryUnavailableError, UnknownTenantError, TransientError.
         """
-        return await self._in_time(lambda: self._retrieve(question))
+        return await self._in_time(lambda known: self._retrieve(question, known), published)
 
-    async def _in_time(self, read: Callable[[], Awaitable[Retrieved]]) -> Retrieved:
+    async def _in_time(
+        self, read: Callable[[Published | None], Awaitable[Retrieved]], published: Published | None
+    ) -> Retrieved:
         """A read that took longer than L starts over, once: rows it relied on may have been swept."""
-        for _ in range(2):
+        for known in (published, None):
             started = self._clock.monotonic()
-            result = await read()
+            result = await read(known)
             if self._clock.monotonic() - started <= self._read_seconds:
                 return result
         raise TransientError(f"a read took longer than {self._read_seconds:g} s twice")
 
-    async def _retrieve(self, question: Question) -> Retrieved:
-        published = await self.position(question.tenant)
+    async def _retrieve(self, question: Question, published: Published | None) -> Retrieved:
+        published = published or await self.position(question.tenant)
         at = await self._moments.at(published, question.as_of)
         view = _View(published, at.seq)
         where = _leg_filter(question, at.seq)
