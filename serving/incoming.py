@@ -1,7 +1,7 @@
 """Reads a request's body into what is asked: every mistake becomes a 400 that names the member and what is allowed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -51,6 +51,15 @@ class Ask:
     at_least: tuple[Opened, ...]
     wait_seconds: float
     debug: bool
+    use_cache: bool = False
+
+
+_EITHER_OR = {
+    "as_of": 'a seq from 0 up, a position such as {"seq": 17}, or a time such as 2026-11-21T12:00:00Z',
+    "key": "the row's key columns, each with a text or a whole number",
+    "lsn": "an LSN such as 16/B374D848, or its number",
+}
+"""Members of several types, each with one sentence instead of pydantic's one a type."""
 
 
 def parse(model: type[Model], body: bytes) -> Model:
@@ -64,9 +73,8 @@ def parse(model: type[Model], body: bytes) -> Model:
 def _bad_body(model: type[BaseModel], error: ValidationError) -> ProblemError:
     first = error.errors(include_input=False, include_url=False)[0]
     place = [str(part) for part in first["loc"]]
-    if place[:1] == ["as_of"] and first["type"] != "value_error":
-        detail = 'as_of: a seq from 0 up, a position such as {"seq": 17}, or a time such as 2026-11-21T12:00:00Z.'
-        return bad_request(detail, "as_of")
+    if place and place[0] in _EITHER_OR and first["type"] != "value_error":
+        return bad_request(f"{place[0]}: {_EITHER_OR[place[0]]}.", place[0])
     where = ".".join(place)
     if first["type"] == "json_invalid":
         return bad_request("The body is not JSON in UTF-8.", reason="invalid_json")
@@ -78,7 +86,8 @@ def _bad_body(model: type[BaseModel], error: ValidationError) -> ProblemError:
 
 
 def _known(model: type[BaseModel], place: list[str]) -> list[str]:
-    return list((FiltersIn if place == ["filters"] else model).model_fields)
+    fields = (FiltersIn if place == ["filters"] else model).model_fields
+    return [field.alias or name for name, field in fields.items()]
 
 
 def read_search(body: bytes, caller: Caller, identity: IndexIdentity, open_token: OpenToken) -> Ask:
@@ -91,7 +100,7 @@ def read_query(body: bytes, caller: Caller, identity: IndexIdentity, open_token:
     request = parse(QueryRequest, body)
     if request.stream:
         raise bad_request("stream: answers are not streamed yet; leave it out or send false.", "stream")
-    return _ask(request, caller, identity, open_token)
+    return replace(_ask(request, caller, identity, open_token), use_cache=request.cache == "use")
 
 
 def _ask(request: SearchRequest, caller: Caller, identity: IndexIdentity, open_token: OpenToken) -> Ask:
