@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 import sys
+from collections.abc import Coroutine
 
 import structlog
 import uvloop
@@ -12,11 +13,14 @@ from aiohttp import web
 from index.embedding.fastembed_model import load_embedder
 from index.weaviate import open_index
 from runtime.clock import SystemClock
+from runtime.declarations import load_sources
 from runtime.freshness_token import token_key
 from runtime.logs import configure
 from runtime.metrics import Metrics
 from runtime.settings import Settings, load_settings
+from runtime.watched_files import WatchedFiles
 from schemas.errors import ConfigError
+from schemas.sources import Sources
 from serving.auth import build_authenticator
 from serving.core.threshold import Thresholds
 from serving.limit import Limits
@@ -44,14 +48,15 @@ async def serve(settings: Settings, metrics: Metrics) -> None:
     embedder.embed_query("warm up")
     index = open_index(settings, read_seconds=_READ_SECONDS)
     readiness = Readiness(index, embedder)
-    outside = Outside(index, embedder, authenticator, key, clock, metrics)
+    sources = _watch_sources(settings, metrics)
+    outside = Outside(index, embedder, authenticator, key, clock, metrics, lambda: sources.current)
     runner = web.AppRunner(build_api(outside, Limits(), Thresholds(), readiness.not_ready), access_log=None)
     try:
         await readiness.check()
         await runner.setup()
         _quiet_collector()
         await _listen(runner, settings)
-        await _until_stopped(readiness)
+        await _until_stopped(readiness.keep_looking(_LOOK_SECONDS), sources.watch())
     finally:
         await runner.cleanup()
         await index.close()
@@ -76,17 +81,29 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
     log.info("listening", address=f"{settings.api_host}:{settings.api_port}")
 
 
-async def _until_stopped(readiness: Readiness) -> None:
+def _watch_sources(settings: Settings, metrics: Metrics) -> WatchedFiles[Sources | None]:
+    """What is declared; nothing where there is no sources.yaml yet. Questions are answered without it."""
+
+    def load() -> Sources | None:
+        return load_sources(settings) if settings.sources_file.exists() else None
+
+    return WatchedFiles([settings.sources_file], load, metrics)
+
+
+async def _until_stopped(*endless: Coroutine[None, None, None]) -> None:
+    """Until a signal, or until one of the endless tasks ends with an error."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    looking = asyncio.create_task(readiness.keep_looking(_LOOK_SECONDS))
+    tasks = [asyncio.create_task(each) for each in endless]
     stopping = asyncio.create_task(stopped.wait())
-    await asyncio.wait({looking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if looking.done():
-        looking.result()
-    for task in (looking, stopping):
+    await asyncio.wait({*tasks, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        if task.done():
+            task.result()
+    stopping.cancel()
+    for task in tasks:
         task.cancel()
 
 

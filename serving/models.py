@@ -98,6 +98,36 @@ class QueryRequest(SearchRequest):
     stream: StrictBool = False
 
 
+class TokenRequest(_Model):
+    """A change to wait for with `at_least`: of which document, and from which version on.
+
+    For a row, take pg_current_wal_insert_lsn() in its transaction before the write: its change is at it or beyond.
+    """
+
+    source: StrictStr
+    doc_id: StrictStr | None = None
+    key: Annotated[dict[StrictStr, StrictStr | StrictInt], Field(min_length=1, max_length=16)] | None = Field(
+        None, description="instead of doc_id: the row's key columns and their values"
+    )
+    version: StrictInt | None = Field(
+        None, description="the source's own number; of a source versioned by the log, an offset"
+    )
+    lsn: StrictStr | StrictInt | None = Field(
+        None, description="instead of version, for a row: 16/B374D848, or the number"
+    )
+    op: Literal["upsert", "delete"] = Field(
+        "upsert", description="delete: content gone is enough, even ahead of the queue"
+    )
+    register_: Literal["content", "acl"] = Field("content", alias="register", description="what has to have changed")
+
+
+class TokenResponse(_Model):
+    """A freshness token for `at_least`."""
+
+    token: str
+    request_id: str
+
+
 class Position(_Model):
     """The place in the tenant's log that a response was given at."""
 

@@ -12,6 +12,8 @@ from serving.models import (
     QueryResponse,
     SearchRequest,
     SearchResponse,
+    TokenRequest,
+    TokenResponse,
     VersionsResponse,
 )
 
@@ -42,7 +44,7 @@ def _operation(
     summary: str, response: type[BaseModel], request: type[BaseModel] | None, parameters: list[dict[str, object]]
 ) -> dict[str, object]:
     answers = {
-        "200": _content("answer, or a refusal as data", response),
+        "200": _content("what was asked for; of a question, an answer or a refusal as data", response),
         "400": _problem("the request is at fault; `field` names the member"),
         "401": _problem("no credentials, or none that hold"),
         "403": _problem("a scope is missing"),
@@ -53,7 +55,7 @@ def _operation(
         answers["404"] = _problem("absent, deleted or forbidden alike")
     operation: dict[str, object] = {"summary": summary, "security": _SECURITY, "responses": answers}
     if request is not None:
-        operation["requestBody"] = _content("the question", request) | {"required": True}
+        operation["requestBody"] = _content("what is asked", request) | {"required": True}
     if parameters:
         operation["parameters"] = parameters
     return operation
@@ -66,8 +68,15 @@ def _content(description: str, model: type[BaseModel]) -> dict[str, object]:
 
 def openapi() -> dict[str, object]:
     """The whole description, as a JSON object."""
-    requests: list[type[BaseModel]] = [QueryRequest, SearchRequest]
-    responses: list[type[BaseModel]] = [QueryResponse, SearchResponse, DocumentResponse, VersionsResponse, ProblemOut]
+    requests: list[type[BaseModel]] = [QueryRequest, SearchRequest, TokenRequest]
+    responses: list[type[BaseModel]] = [
+        QueryResponse,
+        SearchResponse,
+        DocumentResponse,
+        VersionsResponse,
+        TokenResponse,
+        ProblemOut,
+    ]
     _, schemas = models_json_schema(
         [*((model, "validation") for model in requests), *((model, "serialization") for model in responses)],
         ref_template="#/components/schemas/{model}",
@@ -88,6 +97,7 @@ def openapi() -> dict[str, object]:
             f"{document}/versions": {
                 "get": _operation("A document's states", VersionsResponse, None, [*place, limit, below])
             },
+            "/v1/tokens": {"post": _operation("A freshness token for a change", TokenResponse, TokenRequest, [])},
         },
         "components": {
             "schemas": schemas["$defs"],

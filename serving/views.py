@@ -2,15 +2,18 @@
 
 import orjson
 from aiohttp import web
+from pydantic import BaseModel
 
 from index.moments import AsOf
 from serving.answer import Answering
 from serving.auth import Authenticator, require
 from serving.caller import QUERY, Caller
 from serving.documents import MAX_VERSIONS, Documents
-from serving.models import MAX_SEQ, DocumentResponse, QueryResponse, SearchResponse, VersionsResponse, point_in_time
+from serving.incoming import parse
+from serving.models import MAX_SEQ, TokenRequest, point_in_time
 from serving.openapi import openapi
 from serving.problems import Problem, ProblemError, bad_request
+from serving.tokens import Tokens
 from serving.turn import Incoming, Noted
 
 NOTED = web.RequestKey("noted", Noted)
@@ -20,9 +23,12 @@ REQUEST_ID = web.RequestKey("request_id", str)
 class Views:
     """Handlers over the flow."""
 
-    def __init__(self, answering: Answering, documents: Documents, authenticator: Authenticator) -> None:
+    def __init__(
+        self, answering: Answering, documents: Documents, tokens: Tokens, authenticator: Authenticator
+    ) -> None:
         self._answering = answering
         self._documents = documents
+        self._tokens = tokens
         self._authenticator = authenticator
         self._openapi = orjson.dumps(openapi())
 
@@ -32,6 +38,7 @@ class Views:
         app.router.add_post("/v1/search", self.search)
         app.router.add_get("/v1/documents/{source}/{doc_id}", self.document)
         app.router.add_get("/v1/documents/{source}/{doc_id}/versions", self.versions)
+        app.router.add_post("/v1/tokens", self.token)
         app.router.add_get("/v1/openapi.json", self.description)
 
     async def query(self, request: web.Request) -> web.Response:
@@ -70,6 +77,11 @@ class Views:
             request_id=request[REQUEST_ID],
         )
         return _json(found)
+
+    async def token(self, request: web.Request) -> web.Response:
+        caller = self._caller(request)
+        incoming = await _incoming(request)
+        return _json(self._tokens.token(caller, parse(TokenRequest, incoming.body), incoming.request_id))
 
     async def description(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._openapi, content_type="application/json")
@@ -121,5 +133,5 @@ def _as_of(request: web.Request) -> AsOf | None:
         raise bad_request(f"as_of is a seq from 0 up, or a time: {error}. In an address, + is %2B.", "as_of") from None
 
 
-def _json(body: QueryResponse | SearchResponse | DocumentResponse | VersionsResponse) -> web.Response:
+def _json(body: BaseModel) -> web.Response:
     return web.Response(body=body.model_dump_json().encode(), content_type="application/json")

@@ -1,5 +1,6 @@
 """Puts the parts of the API together; `__main__` hands it the real ones, tests the twins."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +14,7 @@ from runtime.freshness_token import FreshnessToken, TokenKey, open_token
 from runtime.health import NotReady
 from runtime.metrics import Metrics
 from schemas.identity import Tenant
+from schemas.sources import Sources
 from serving.answer import Answering, Parts
 from serving.app import build_app
 from serving.auth import Authenticator
@@ -20,6 +22,7 @@ from serving.core.threshold import Thresholds
 from serving.documents import Documents
 from serving.limit import Gate, Limits
 from serving.questions import Questions
+from serving.tokens import Tokens
 from serving.views import Views
 
 
@@ -33,6 +36,8 @@ class Outside:
     token_key: TokenKey
     clock: Clock
     metrics: Metrics
+    sources: Callable[[], Sources | None] = lambda: None
+    """What is declared now; None while nothing is."""
 
 
 def build_api(outside: Outside, limits: Limits, thresholds: Thresholds, not_ready: NotReady) -> web.Application:
@@ -50,7 +55,9 @@ def build_api(outside: Outside, limits: Limits, thresholds: Thresholds, not_read
         metrics=outside.metrics,
         thresholds=thresholds,
     )
-    views = Views(Answering(parts), Documents(reader, outside.index.identity), outside.authenticator)
+    documents = Documents(reader, outside.index.identity)
+    tokens = Tokens(outside.token_key, outside.sources)
+    views = Views(Answering(parts), documents, tokens, outside.authenticator)
     app = build_app(views, outside.metrics, outside.clock, not_ready)
 
     async def close(_app: web.Application) -> None:

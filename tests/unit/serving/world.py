@@ -22,6 +22,7 @@ from runtime.metrics import Metrics
 from runtime.settings import Settings, settings_from
 from schemas.identity import Document, Tenant
 from schemas.records import Chunk, Content, Coordinates, Mutation, Origin
+from schemas.sources import Sources
 from schemas.versions import RANKS, Op, Version
 from serving.auth import build_authenticator, issue_token
 from serving.core.threshold import Thresholds
@@ -71,11 +72,12 @@ class World:
         event_time: datetime | None = None,
         language: str | None = "en",
         kind: str = "markdown",
+        version: Version | None = None,
     ) -> str:
         """Commit one change; returns its freshness token."""
         self.offset += 1
         document = Document.checked(tenant, source, doc_id)
-        version = Version(1, self.offset, RANKS[op])
+        version = version or Version(1, self.offset, RANKS[op])
         content = None
         if op is Op.UPSERT:
             content = self._content(document, texts, title, tuple(heading), labels or {}, event_time, language, kind)
@@ -183,7 +185,11 @@ class World:
 
 @asynccontextmanager
 async def world(
-    *, limits: Limits | None = None, thresholds: Thresholds = LENIENT, index: VersionedIndex | None = None
+    *,
+    limits: Limits | None = None,
+    thresholds: Thresholds = LENIENT,
+    index: VersionedIndex | None = None,
+    sources: Sources | None = None,
 ) -> AsyncIterator[World]:
     """A running API without documents. `index` may stand in front of the memory."""
     embedder = HashedWordsEmbedder(dimension=512)
@@ -198,7 +204,9 @@ async def world(
     async def ready() -> Sequence[str]:
         return ()
 
-    outside = Outside(index or memory, embedder, build_authenticator(settings(), clock), KEY, clock, metrics)
+    outside = Outside(
+        index or memory, embedder, build_authenticator(settings(), clock), KEY, clock, metrics, lambda: sources
+    )
     app = build_api(outside, limits or Limits(), thresholds, ready)
     async with TestClient(TestServer(app)) as client:
         here.client = client
