@@ -1,8 +1,8 @@
-"""Decides, purely, what a mutation does to a document: which registers move, which chunk rows to add, keep and
-supersede.
+"""Decides, purely, what a mutation or a hide does to a document: which registers move, which chunk rows to add, keep
+and supersede.
 
-Desired state against previous state gives actions as values; `index.writer` carries them out. Hide registers:
-design §4.
+Desired state against previous state gives actions as values; `index.writer` carries them out. A hide touches the hide
+registers alone and chunk rows never, so a plan made before it holds after it.
 """
 
 from collections import defaultdict, deque
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from index.manifest import ChunkId, Entry
 from index.model import ContentState, DocumentRow
-from schemas.records import Chunk, Mutation
+from schemas.records import Chunk, Hide, Mutation
 from schemas.versions import Version, is_newer
 
 
@@ -40,8 +40,19 @@ Action = Keep | Add | Rewrite
 
 
 @dataclass(frozen=True, slots=True)
+class Hides:
+    """The hide registers: set by what runs ahead of the queue, and in force while newer than what they hide."""
+
+    deleted: Version | None = None
+    acl: tuple[str, ...] = ()
+    acl_version: Version | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What one mutation makes of one document. `entries[i]` is the place of `actions[i]`; its chunk_id is set later."""
+    """What one mutation or hide makes of one document. `entries[i]` is the place of `actions[i]`; its chunk_id is set
+    later. Hide registers are no part of it: `hides_after` says what the row written at last has in them.
+    """
 
     actions: tuple[Action, ...]
     entries: tuple[Entry, ...]
@@ -56,14 +67,62 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class NothingChanges:
-    """Every register the mutation carries already has its version or a higher one."""
+    """Every register it carries already has its version or a higher one."""
 
     conflict: bool
     """An equal version with different content: the first is kept, the case is counted."""
 
 
-def plan(previous: DocumentRow | None, mutation: Mutation) -> Plan | NothingChanges:
+def plan(previous: DocumentRow | None, record: Mutation | Hide) -> Plan | NothingChanges:
     """Decide. `previous` is the newest valid row of the document, None for an unknown one."""
+    return _hidden(previous, record) if isinstance(record, Hide) else _mutated(previous, record)
+
+
+def hides_after(
+    previous: DocumentRow | None, hide: Hide | None, content_version: Version | None, acl_version: Version | None
+) -> Hides:
+    """The hide registers of a row with these versions, written upon `previous` because of `hide` or of a mutation.
+
+    Newer only. One whose register has caught up (at its version or beyond) hides nothing any more and is dropped: what
+    comes late finds the register instead, so the order in which hides and mutations arrive leaves no trace.
+    """
+    deleted = previous.hide_deleted if previous else None
+    acl = previous.hide_acl if previous else ()
+    version = previous.hide_acl_version if previous else None
+    if hide is not None and hide.deleted and is_newer(hide.version, deleted):
+        deleted = hide.version
+    if hide is not None and hide.acl is not None and is_newer(hide.version, version):
+        acl, version = hide.acl, hide.version
+    hidden = version is not None and is_newer(version, acl_version)
+    return Hides(
+        deleted=deleted if deleted is not None and is_newer(deleted, content_version) else None,
+        acl=acl if hidden else (),
+        acl_version=version if hidden else None,
+    )
+
+
+def _hidden(previous: DocumentRow | None, hide: Hide) -> Plan | NothingChanges:
+    """An unknown document gets a row without content: the mutations that the hide has overtaken will find it."""
+    content_version = previous.content_version if previous else None
+    acl_version = previous.acl_version if previous else None
+    before = hides_after(previous, None, content_version, acl_version)
+    if hides_after(previous, hide, content_version, acl_version) == before:
+        return NothingChanges(conflict=False)
+    manifest = previous.manifest if previous else ()
+    return Plan(
+        actions=tuple(Keep(entry.chunk_id) for entry in manifest),
+        entries=manifest,
+        superseded=(),
+        content=previous.content if previous else ContentState.ABSENT,
+        content_version=content_version,
+        content_moved=False,
+        acl=previous.acl if previous else (),
+        acl_version=acl_version,
+        hint=previous.hint if previous else (),
+    )
+
+
+def _mutated(previous: DocumentRow | None, mutation: Mutation) -> Plan | NothingChanges:
     content_moves = mutation.content is not None and is_newer(
         mutation.version, previous.content_version if previous else None
     )

@@ -22,10 +22,10 @@ from index.model import (
     newest_head,
     row_id,
 )
-from index.plan import Add, Keep, Plan, Rewrite
+from index.plan import Add, Keep, Plan, Rewrite, hides_after
 from schemas.errors import BrokenIndexError, PermanentError
-from schemas.identity import Tenant
-from schemas.records import Commit, Coordinates, Mutation
+from schemas.identity import Document, Tenant
+from schemas.records import Commit, Coordinates, Hide, Mutation
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,43 @@ class PositionedMutation:
     mutation: Mutation
     at: Coordinates
 
+    @property
+    def record(self) -> Mutation:
+        """What to plan."""
+        return self.mutation
+
+    @property
+    def document(self) -> Document:
+        """The document it is about."""
+        return self.mutation.document
+
+
+@dataclass(frozen=True, slots=True)
+class PositionedHide:
+    """A hide and where it lies in index.hides."""
+
+    hide: Hide
+    at: Coordinates
+
+    @property
+    def record(self) -> Hide:
+        """What to plan."""
+        return self.hide
+
+    @property
+    def document(self) -> Document:
+        """The document it is about."""
+        return self.hide.document
+
+
+Item = PositionedMutation | PositionedHide
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One mutation of a batch: the state it meets, and what it makes of it."""
+    """One item of a batch: the state it meets, and what it makes of it."""
 
-    item: PositionedMutation
+    item: Item
     previous: DocumentRow | None
     plan: Plan
 
@@ -53,6 +84,10 @@ class Batch:
     head: Head
     size: int
     at: datetime
+
+
+Added = tuple[ChunkRow | None, ...]
+"""New chunk rows of one step, in the order of its actions; None where an action keeps a row."""
 
 
 def claiming_head(tenant: Tenant, epoch: int, at: datetime) -> Head:
@@ -104,8 +139,8 @@ def _published_by(base: Head) -> dict[int, Seq]:
     return earlier
 
 
-def chunk_rows_of(batch: Batch, step: Step, copies: Mapping[ChunkId, ChunkRow]) -> tuple[ChunkRow | None, ...]:
-    """The new chunk rows of one step; None where an action keeps a row. `copies` holds the rows to rewrite."""
+def chunk_rows_of(batch: Batch, step: Step, copies: Mapping[ChunkId, ChunkRow]) -> Added:
+    """The new chunk rows of one step. `copies` holds the rows to rewrite."""
     rows: list[ChunkRow | None] = []
     for ordinal, action in enumerate(step.plan.actions):
         match action:
@@ -119,8 +154,8 @@ def chunk_rows_of(batch: Batch, step: Step, copies: Mapping[ChunkId, ChunkRow]) 
 
 
 def _new_id(batch: Batch, step: Step, ordinal: int) -> ChunkId:
-    document = step.item.mutation.document
-    return ChunkId(row_id(batch.identity, document, batch.head.epoch, step.item.at, str(ordinal)))
+    item = step.item
+    return ChunkId(row_id(batch.identity, item.document, batch.head.epoch, item.at, str(ordinal)))
 
 
 def _rewritten(batch: Batch, step: Step, ordinal: int, row: ChunkRow) -> ChunkRow:
@@ -134,7 +169,8 @@ def _rewritten(batch: Batch, step: Step, ordinal: int, row: ChunkRow) -> ChunkRo
 
 
 def _added(batch: Batch, step: Step, ordinal: int, action: Add) -> ChunkRow:
-    mutation, chunk = step.item.mutation, action.chunk
+    mutation, chunk = step.item.record, action.chunk
+    assert isinstance(mutation, Mutation)
     content = mutation.content
     assert content is not None
     return ChunkRow(
@@ -178,9 +214,9 @@ class _Described:
 
 
 def _described(step: Step) -> _Described:
-    mutation, previous = step.item.mutation, step.previous
-    if step.plan.content_moved and mutation.content is not None:
-        content = mutation.content
+    record, previous = step.item.record, step.previous
+    if isinstance(record, Mutation) and step.plan.content_moved and record.content is not None:
+        content = record.content
         return _Described(
             content.title,
             content.url,
@@ -188,10 +224,10 @@ def _described(step: Step) -> _Described:
             content.language,
             label_list(content.labels),
             content.pipeline,
-            mutation.event_time,
+            record.event_time,
         )
     if previous is None:
-        return _Described(event_time=mutation.event_time)
+        return _Described(event_time=record.event_time if isinstance(record, Mutation) else None)
     return _Described(
         previous.title,
         previous.url,
@@ -203,28 +239,30 @@ def _described(step: Step) -> _Described:
     )
 
 
-def document_row_of(batch: Batch, step: Step, added: Sequence[ChunkRow | None], number: int) -> DocumentRow:
+def document_row_of(batch: Batch, step: Step, added: Added, number: int) -> DocumentRow:
     """The document row of one step, the `number`-th (from 1) of its batch. `added` as from `chunk_rows_of`."""
-    mutation, at, previous, wanted = step.item.mutation, step.item.at, step.previous, step.plan
-    described = _described(step)
+    record, at, previous, wanted = step.item.record, step.item.at, step.previous, step.plan
+    mutation, hide = (None, record) if isinstance(record, Hide) else (record, None)
+    described, hides = _described(step), hides_after(previous, hide, wanted.content_version, wanted.acl_version)
+    known_high = previous.mutation_high if previous else -1
     manifest = tuple(
         entry if row is None else replace(entry, chunk_id=row.id)
         for entry, row in zip(wanted.entries, added, strict=True)
     )
     return DocumentRow(
-        id=RowId(row_id(batch.identity, mutation.document, batch.head.epoch, at, "document")),
-        document=mutation.document,
+        id=RowId(row_id(batch.identity, record.document, batch.head.epoch, at, "document")),
+        document=record.document,
         epoch=batch.head.epoch,
         from_seq=batch.head.seq + number,
-        op=mutation.op,
+        op=record.op,
         content=wanted.content,
         content_version=wanted.content_version,
         acl=wanted.acl,
         acl_version=wanted.acl_version,
         hint=wanted.hint,
-        hide_deleted=previous.hide_deleted if previous else None,
-        hide_acl=previous.hide_acl if previous else (),
-        hide_acl_version=previous.hide_acl_version if previous else None,
+        hide_deleted=hides.deleted,
+        hide_acl=hides.acl,
+        hide_acl_version=hides.acl_version,
         manifest=manifest,
         superseded=wanted.superseded,
         title=described.title,
@@ -234,19 +272,19 @@ def document_row_of(batch: Batch, step: Step, added: Sequence[ChunkRow | None], 
         labels=described.labels,
         content_hash=content_hash(entry.hash for entry in manifest),
         pipeline=described.pipeline,
-        origin=mutation.origin,
-        event_id=mutation.event_id,
-        actor=mutation.actor,
-        change=mutation.change,
+        origin=record.origin,
+        event_id=record.event_id,
+        actor=None if mutation is None else mutation.actor,
+        change=record.change,
         mutation=at,
-        mutation_high=max(at.offset, previous.mutation_high if previous else -1),
+        mutation_high=known_high if mutation is None else max(at.offset, known_high),
         event_time=described.event_time,
-        received_at=mutation.received_at,
-        prepared_at=mutation.prepared_at,
+        received_at=record.received_at,
+        prepared_at=record.prepared_at,
         committed_at=batch.at,
         batch_from=batch.head.seq,
         batch_to=batch.head.seq + batch.size,
-        traceparent=mutation.traceparent,
+        traceparent=record.traceparent,
     )
 
 

@@ -1,4 +1,4 @@
-"""Take-over and commit: how one writer makes mutations of one tenant visible (design §5).
+"""Take-over and commit: how one writer makes mutations and hides of one tenant visible (design §5).
 
 A writer has no authority but its epoch. Whatever fails or is cut off leaves it without one, and the next commit begins
 with a take-over: new epoch, new row ids. Nothing it had written without publishing is ever seen.
@@ -6,13 +6,17 @@ with a take-over: new epoch, new row ids. Nothing it had written without publish
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from index.manifest import ChunkId
 from index.model import ChunkRow, DocumentRow, Head, Published
 from index.plan import NothingChanges, Plan, Rewrite, plan
 from index.port import CommitLog, VersionedIndex
 from index.rows import (
+    Added,
     Batch,
+    Item,
+    PositionedHide,
     PositionedMutation,
     Step,
     chunk_rows_of,
@@ -24,9 +28,12 @@ from index.rows import (
 )
 from index.states import state_before, states_at
 from runtime.clock import Clock
-from schemas.errors import BrokenIndexError, TransientError
-from schemas.identity import Tenant
+from schemas.errors import BrokenIndexError, PermanentError, TransientError
+from schemas.identity import Document, Tenant
 from schemas.records import Commit, TakeOver
+
+_ROWS_AT_ONCE = 100
+"""Chunk rows inserted before hides that wait are looked after: 50 to 200 ms, by the size of the tenant."""
 
 
 class SupersededError(TransientError):
@@ -55,6 +62,32 @@ class Unchanged:
 
 
 Outcome = Committed | Redelivered | Unchanged
+
+
+class Waiting(Protocol):
+    """Hides that come in while a batch is being written: they do not wait until all its chunk rows are in."""
+
+    def take(self) -> Sequence[PositionedHide]:
+        """Those that wait now, one a document; none: empty. What is not settled before an error was not committed."""
+        ...
+
+    def settled(self, outcomes: Sequence[Outcome]) -> None:
+        """The outcomes of what was taken last, in its order: it is visible."""
+        ...
+
+
+class NobodyWaits:
+    """`Waiting` where there are no hides."""
+
+    def take(self) -> Sequence[PositionedHide]:
+        """See `Waiting`."""
+        return ()
+
+    def settled(self, outcomes: Sequence[Outcome]) -> None:
+        """See `Waiting`."""
+
+
+_NOBODY = NobodyWaits()
 
 
 class TenantWriter:
@@ -115,81 +148,115 @@ class TenantWriter:
             raise SupersededError(f"tenant {self._tenant} was taken over by a later writer than epoch {epoch}")
         return tuple(head for head in heads if head.epoch != epoch)
 
-    async def commit(self, batch: Sequence[PositionedMutation]) -> tuple[Outcome, ...]:
-        """Make a batch visible at once; outcomes in the batch's order. One mutation a document.
+    async def commit(self, batch: Sequence[Item], waiting: Waiting = _NOBODY) -> tuple[Outcome, ...]:
+        """Make a batch visible at once; outcomes in the batch's order. One item a document.
 
         On any error the batch is not acknowledged: hand it in again. Raises TransientError (also for ambiguous writes
         and, as SupersededError, where a later writer may not have seen it) and PermanentError (a row the store
         refuses).
         """
-        if len({item.mutation.document for item in batch}) != len(batch):
-            raise ValueError("a batch has at most one mutation of a document")
+        if len({item.document for item in batch}) != len(batch):
+            raise ValueError("a batch has at most one item of a document")
         head, self._head = self._head, None  # whatever cuts this off leaves the writer without an epoch
         head = head or await self.take_over()
+        self._head, outcomes = await self._commit_on(head, batch, waiting)
+        return outcomes
+
+    async def _commit_on(self, head: Head, batch: Sequence[Item], waiting: Waiting) -> tuple[Head, tuple[Outcome, ...]]:
+        """The steps of a commit, in the design's numbers: the head afterwards, and the outcomes."""
+        # 1. fence, 2. plan
         outcomes, steps = await self._decide(Published(head), batch)
         if steps:
-            rows = await self._write(head, list(steps.values()))
+            # 3. insert the added chunk rows (may run ahead of earlier commits: nobody sees them)
+            head, ready = await self._insert_chunks(head, list(steps.values()), waiting)
+            # 4. take seq = head + 1, + 2, …; insert document rows
+            rows = self._document_rows(head, ready)
+            await self._index.insert_documents(self._tenant, rows)
+            # 5. publish the head
             head = replace(head, seq=head.seq + len(rows), published_at=rows[-1].committed_at)
             await self._index.put_head(head)
-            for (place, step), row in zip(steps.items(), rows, strict=True):
+            for place, (step, _), row in zip(steps, ready, rows, strict=True):
                 outcomes[place] = Committed(commit_of(self._index.identity, row, step.previous))
         # A later writer may have read the heads before this one was published. Where this look finds no claim, none
         # has, and what was published is valid for ever: only then is it told and acknowledged.
         await self._older_heads(head.epoch)
+        # 6. emit the commits; 7. is the caller's: acknowledge the offsets, strictly in order
         in_order = tuple(outcomes[place] for place in range(len(batch)))
         await self._log.emit([outcome.commit for outcome in in_order if not isinstance(outcome, Unchanged)])
-        self._head = head
-        return in_order
+        return head, in_order
 
-    async def _decide(
-        self, published: Published, batch: Sequence[PositionedMutation]
-    ) -> tuple[dict[int, Outcome], dict[int, Step]]:
+    async def _decide(self, published: Published, batch: Sequence[Item]) -> tuple[dict[int, Outcome], dict[int, Step]]:
         """Fence and plan, by place in the batch: what is settled already, and what is to be written."""
-        documents = [item.mutation.document for item in batch]
-        states = await states_at(self._index, published, self._tenant, documents, published.seq)
+        states = await self._states(published, [item.document for item in batch])
         settled: dict[int, Outcome] = {}
         steps: dict[int, Step] = {}
         for place, item in enumerate(batch):
-            previous = states.get(item.mutation.document)
-            again = await self._redelivered(published, previous, item)
-            if again is not None:
-                settled[place] = again
-                continue
-            match plan(previous, item.mutation):
+            previous = states.get(item.document)
+            match plan(previous, item.record):
                 case NothingChanges(conflict=conflict):
-                    settled[place] = Unchanged(conflict)
+                    again = await self._redelivered(published, previous, item)
+                    settled[place] = again or Unchanged(conflict)
                 case Plan() as wanted:
                     steps[place] = Step(item, previous, wanted)
         return settled, steps
 
-    async def _redelivered(
-        self, published: Published, previous: DocumentRow | None, item: PositionedMutation
-    ) -> Redelivered | None:
-        """The fence: a mutation that already has a valid document row is not written again."""
-        if previous is None or item.at.offset > previous.mutation_high:
+    async def _states(self, published: Published, documents: Collection[Document]) -> Mapping[Document, DocumentRow]:
+        return await states_at(self._index, published, self._tenant, documents, published.seq)
+
+    async def _redelivered(self, published: Published, previous: DocumentRow | None, item: Item) -> Redelivered | None:
+        """The fence: what already has a valid document row is not written again. Only what changes nothing may have
+        one: its registers, or the hide registers, hold its version since.
+        """
+        if previous is None:
             return None
-        for row in await self._index.rows_of_mutation(item.mutation.document, item.at):
+        if isinstance(item, PositionedMutation) and item.at.offset > previous.mutation_high:
+            return None
+        for row in await self._index.rows_of_mutation(item.document, item.at):
             if published.is_valid(row):
                 before = await state_before(self._index, published, row.document, row.from_seq)
                 return Redelivered(commit_of(self._index.identity, row, before))
         return None
 
-    async def _write(self, head: Head, steps: Sequence[Step]) -> list[DocumentRow]:
-        """Insert chunk rows, then document rows. Nobody sees them before the head is published."""
-        # Never before what is published: times are looked up by halving the seqs (index.moments).
-        committed_at = max(self._clock.now(), head.published_at)
-        batch = Batch(self._index.identity, head, len(steps), committed_at)
+    async def _insert_chunks(
+        self, head: Head, steps: Sequence[Step], waiting: Waiting
+    ) -> tuple[Head, list[tuple[Step, Added]]]:
+        """Insert chunk rows some at a time, and in between commit the hides that came in: the head moves. A document
+        that was hidden meanwhile keeps its plan, but its row follows the hide's.
+        """
         copies = await self._rows_to_copy(steps)
-        chunk_rows: list[ChunkRow] = []
-        document_rows: list[DocumentRow] = []
-        for number, step in enumerate(steps, start=1):
-            added = chunk_rows_of(batch, step, copies)
-            chunk_rows += [row for row in added if row is not None]
-            document_rows.append(document_row_of(batch, step, added, number))
-        if chunk_rows:
-            await self._index.insert_chunks(self._tenant, chunk_rows)
-        await self._index.insert_documents(self._tenant, document_rows)
-        return document_rows
+        batch = self._batch(head, len(steps))
+        ready = [(step, chunk_rows_of(batch, step, copies)) for step in steps]
+        rows = [row for _, added in ready for row in added if row is not None]
+        hidden: set[Document] = set()
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            await self._index.insert_chunks(self._tenant, rows[start : start + _ROWS_AT_ONCE])
+            while hides := waiting.take():
+                head = await self._commit_hides(head, hides, waiting)
+                hidden |= {item.document for item in hides}
+        overtaken = hidden & {step.item.document for step in steps}
+        states = await self._states(Published(head), overtaken)
+        return head, [
+            (replace(step, previous=states.get(step.item.document, step.previous)), added) for step, added in ready
+        ]
+
+    async def _commit_hides(self, head: Head, hides: Sequence[PositionedHide], waiting: Waiting) -> Head:
+        """A commit within a commit, by all its rules. What the store refuses is not the outer batch's fault: handed in
+        again, hides go first and alone.
+        """
+        try:
+            head, outcomes = await self._commit_on(head, hides, _NOBODY)
+        except PermanentError as error:
+            raise TransientError(f"a hide was refused while a batch was written: {error.reason}") from error
+        waiting.settled(outcomes)
+        return head
+
+    def _batch(self, head: Head, size: int) -> Batch:
+        # Never before what is published: times are looked up by halving the seqs (index.moments).
+        return Batch(self._index.identity, head, size, max(self._clock.now(), head.published_at))
+
+    def _document_rows(self, head: Head, ready: Sequence[tuple[Step, Added]]) -> list[DocumentRow]:
+        batch = self._batch(head, len(ready))
+        return [document_row_of(batch, step, added, number) for number, (step, added) in enumerate(ready, start=1)]
 
     async def _rows_to_copy(self, steps: Sequence[Step]) -> Mapping[ChunkId, ChunkRow]:
         wanted = [action.chunk_id for step in steps for action in step.plan.actions if isinstance(action, Rewrite)]
