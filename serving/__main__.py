@@ -12,16 +12,19 @@ from aiohttp import web
 
 from index.embedding.fastembed_model import load_embedder
 from index.weaviate import open_index
+from runtime.aio_kafka import KafkaTail
 from runtime.clock import SystemClock
-from runtime.declarations import load_sources
+from runtime.declarations import load_sources, load_topics
 from runtime.freshness_token import token_key
 from runtime.logs import configure
 from runtime.metrics import Metrics
 from runtime.settings import Settings, load_settings
 from runtime.watched_files import WatchedFiles
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, DecodeError
 from schemas.sources import Sources
+from schemas.topics import COMMITS
 from serving.auth import build_authenticator
+from serving.commits import CommitFeed
 from serving.core.threshold import Thresholds
 from serving.limit import Limits
 from serving.readiness import Readiness
@@ -29,6 +32,7 @@ from serving.wiring import Outside, build_api
 
 _READ_SECONDS = 2.5
 _LOOK_SECONDS = 1.0
+_MB = 1024 * 1024
 _EMBEDDING_THREADS = 1
 """One question has too little work to share: with 2 threads ONNX Runtime spins between questions, 38 ms of CPU each at
 30 questions a second instead of 8."""
@@ -49,14 +53,25 @@ async def serve(settings: Settings, metrics: Metrics) -> None:
     index = open_index(settings, read_seconds=_READ_SECONDS)
     readiness = Readiness(index, embedder)
     sources = _watch_sources(settings, metrics)
-    outside = Outside(index, embedder, authenticator, key, clock, metrics, lambda: sources.current)
+    feed = _commit_feed(settings, metrics)
+    outside = Outside(
+        index,
+        embedder,
+        authenticator,
+        key,
+        clock,
+        metrics,
+        lambda: sources.current,
+        feed,
+        settings.answer_cache_mb * _MB,
+    )
     runner = web.AppRunner(build_api(outside, Limits(), Thresholds(), readiness.not_ready), access_log=None)
     try:
         await readiness.check()
         await runner.setup()
         _quiet_collector()
         await _listen(runner, settings)
-        await _until_stopped(readiness.keep_looking(_LOOK_SECONDS), sources.watch())
+        await _until_stopped(readiness.keep_looking(_LOOK_SECONDS), sources.watch(), feed.run())
     finally:
         await runner.cleanup()
         await index.close()
@@ -79,6 +94,12 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
             f"{address} cannot be listened on: is the API running already? Set MILLSTREAM_API_PORT"
         ) from None
     log.info("listening", address=f"{settings.api_host}:{settings.api_port}")
+
+
+def _commit_feed(settings: Settings, metrics: Metrics) -> CommitFeed:
+    """What becomes visible; questions are answered without it, too."""
+    partitions = load_topics(settings).partitions(COMMITS)
+    return CommitFeed(KafkaTail(settings, COMMITS, partitions), metrics)
 
 
 def _watch_sources(settings: Settings, metrics: Metrics) -> WatchedFiles[Sources | None]:
@@ -108,7 +129,7 @@ async def _until_stopped(*endless: Coroutine[None, None, None]) -> None:
 
 
 def main() -> int:
-    """Exit status: 1 with one line for what an operator can set right."""
+    """Exit status: 1 with one line for what an operator can set right, and for a commit that cannot be decoded."""
     try:
         settings = load_settings()
         metrics = Metrics()
@@ -116,6 +137,9 @@ def main() -> int:
         uvloop.run(serve(settings, metrics))
     except ConfigError as error:
         print(f"millstream serving: {error}", file=sys.stderr)
+        return 1
+    except DecodeError as error:
+        log.critical("a commit cannot be decoded", reason=str(error))
         return 1
     return 0
 

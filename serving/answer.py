@@ -1,7 +1,8 @@
 """The flow of a question, top to bottom, each step with its time in the response:
 
-authenticate -> guard input -> route -> wait for changes -> limit -> embed -> retrieve -> fuse -> fetch -> rerank ->
-threshold -> context -> generate -> guard output -> respond. /v1/search leaves behind the threshold.
+authenticate -> guard input -> route -> wait for changes -> position -> cache -> limit -> embed -> retrieve -> fuse ->
+fetch -> rerank -> threshold -> context -> generate -> guard output -> cache -> respond. /v1/search has no cache, and
+leaves behind the threshold.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from index.model import IndexIdentity, Vector
+from index.model import IndexIdentity, Published, Vector
 from index.moments import FuturePositionError, HistoryUnavailableError
 from index.reader import Question, Reader, Retrieved
 from runtime.clock import Clock
@@ -32,6 +33,7 @@ from serving.limit import Gate
 from serving.models import QueryResponse, SearchResponse
 from serving.problems import Problem, ProblemError, unavailable
 from serving.questions import Questions
+from serving.recall import Recall
 from serving.respond import answered, refused_query, refused_search, searched
 from serving.steps import Steps
 from serving.turn import Gathered, Incoming, Refused, Turn
@@ -48,6 +50,7 @@ class Parts:
     """What the flow is built of."""
 
     reader: Reader
+    recall: Recall
     identity: IndexIdentity
     questions: Questions
     authenticator: Authenticator
@@ -67,7 +70,28 @@ class Answering:
     async def answer(self, incoming: Incoming) -> QueryResponse:
         """One answer or refusal. Raises ProblemError, TransientError, BrokenIndexError."""
         turn = self._enter(incoming, read_query)
-        gathered = self._guard_input(turn) or await self._gather(turn)
+        refused = self._guard_input(turn) or await self._wait(turn)
+        if refused is not None:
+            return refused_query(turn, self._count(turn, refused))
+        asked = await self._parts.recall.ask(turn)
+        if isinstance(asked, QueryResponse):
+            return self._again(turn, asked)
+        answer = self._answer_from(turn, await self._gather(turn, None if asked is None else asked.published))
+        if asked is not None:
+            self._parts.recall.keep(asked, answer)
+        return answer
+
+    def _again(self, turn: Turn, answer: QueryResponse) -> QueryResponse:
+        """An answer out of the cache."""
+        noted = turn.incoming.noted
+        noted.cached = True
+        noted.seq = answer.position.seq if answer.position is not None else None
+        if answer.refusal is not None:
+            self._count_refusal(turn, answer.refusal.reason)
+        return answer
+
+    def _answer_from(self, turn: Turn, gathered: Gathered | Refused) -> QueryResponse:
+        """Generate from what was gathered, and guard it."""
         if isinstance(gathered, Refused):
             return refused_query(turn, self._count(turn, gathered))
         context = self._choose_context(turn, gathered)
@@ -84,7 +108,7 @@ class Answering:
     async def search(self, incoming: Incoming) -> SearchResponse:
         """Passages or a refusal. Raises ProblemError, TransientError, BrokenIndexError."""
         turn = self._enter(incoming, read_search)
-        gathered = await self._gather(turn)
+        gathered = await self._wait(turn) or await self._gather(turn)
         if isinstance(gathered, Refused):
             return refused_search(turn, self._count(turn, gathered))
         return searched(turn, gathered)
@@ -109,15 +133,29 @@ class Answering:
             refused = input_refusal(turn.ask.question)
         return None if refused is None else Refused(refused)
 
-    async def _gather(self, turn: Turn) -> Gathered | Refused:
-        """From the position to the threshold; every refusal that the index or its history is the reason for."""
+    async def _wait(self, turn: Turn) -> Refused | None:
+        """Wait for the changes that at_least names, without a place to run."""
         stale = stale_position(turn.ask)
         if stale is not None:
             return Refused(stale)
+        if not turn.ask.at_least:
+            return None
+        until = self._parts.clock.monotonic() + turn.ask.wait_seconds
         try:
-            if not await self._changes_are_answerable(turn):
-                return Refused(refusal(Reason.NOT_YET_INDEXED))
-            return await self._gather_in_place(turn)
+            with turn.steps.step("wait_for_changes"), self._parts.gate.waiting():
+                for change in turn.ask.at_least:
+                    if not await self._parts.reader.wait_for(
+                        change.document, change.register, change.version, until=until
+                    ):
+                        return Refused(refusal(Reason.NOT_YET_INDEXED))
+        except UnknownTenantError:
+            return Refused(refusal(Reason.NO_SOURCE))
+        return None
+
+    async def _gather(self, turn: Turn, published: Published | None = None) -> Gathered | Refused:
+        """From the position to the threshold; every refusal that the index or its history is the reason for."""
+        try:
+            return await self._gather_in_place(turn, published)
         except UnknownTenantError:
             return Refused(refusal(Reason.NO_SOURCE))
         except HistoryUnavailableError as error:
@@ -126,24 +164,13 @@ class Answering:
             detail = f"as_of is in the future: the newest position is {error.newest}."
             raise ProblemError(Problem(400, error.reason, detail, "as_of", {"newest": error.newest})) from None
 
-    async def _changes_are_answerable(self, turn: Turn) -> bool:
-        """Wait for the changes that at_least names, without a place to run."""
-        if not turn.ask.at_least:
-            return True
-        until = self._parts.clock.monotonic() + turn.ask.wait_seconds
-        with turn.steps.step("wait_for_changes"), self._parts.gate.waiting():
-            for change in turn.ask.at_least:
-                if not await self._parts.reader.wait_for(change.document, change.register, change.version, until=until):
-                    return False
-        return True
-
-    async def _gather_in_place(self, turn: Turn) -> Gathered | Refused:
+    async def _gather_in_place(self, turn: Turn, published: Published | None) -> Gathered | Refused:
         gate = self._parts.gate
         async with gate.place(turn.steps):
             try:
                 async with asyncio.timeout(gate.limits.request_seconds):
                     async with self._embedding(turn) as vector:
-                        found = await self._retrieve(turn, vector)
+                        found = await self._retrieve(turn, vector, published)
                         evidence = await self._fetch(turn, await vector, found)
             except TimeoutError:
                 raise unavailable() from None
@@ -162,7 +189,7 @@ class Answering:
         with turn.steps.step("embed"):
             return await self._parts.questions.vector(turn.ask.question)
 
-    async def _retrieve(self, turn: Turn, vector: asyncio.Future[Vector]) -> Retrieved:
+    async def _retrieve(self, turn: Turn, vector: asyncio.Future[Vector], published: Published | None) -> Retrieved:
         """Both legs at a position, permissions and filters inside the query."""
         question = Question(
             tenant=turn.caller.tenant,
@@ -175,7 +202,7 @@ class Answering:
             leg_size=max(LEG_SIZE, turn.ask.top_k),
         )
         with turn.steps.step("retrieve"):
-            found = await self._parts.reader.retrieve(question)
+            found = await self._parts.reader.retrieve(question, published)
         noted = turn.incoming.noted
         noted.seq, noted.hits = found.at.seq, len({hit.chunk_id for hit in (*found.vector, *found.lexical)})
         for leg, times in found.widened.items():
@@ -208,7 +235,9 @@ class Answering:
         return tuple(by_id[passage.chunk_id] for passage in chosen)
 
     def _count(self, turn: Turn, refused: Refused) -> Refused:
-        reason = refused.refusal.reason.value
-        turn.incoming.noted.refusal = reason
-        self._parts.metrics.count(QUERY_REFUSALS, reason=reason)
+        self._count_refusal(turn, refused.refusal.reason)
         return refused
+
+    def _count_refusal(self, turn: Turn, reason: Reason) -> None:
+        turn.incoming.noted.refusal = reason.value
+        self._parts.metrics.count(QUERY_REFUSALS, reason=reason.value)

@@ -85,6 +85,7 @@ def _leave_line(request: web.Request, status: int, endpoint: str, seconds: float
         refusal=noted.refusal,
         seq=noted.seq,
         hits=noted.hits,
+        cached=noted.cached,
     )
 
 

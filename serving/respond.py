@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 
-from index.model import Moment
+from index.model import Moment, Published
 from serving.core.compose import Written
 from serving.evidence import Evidence, citation, origin
 from serving.models import (
@@ -50,6 +50,17 @@ def refused_query(turn: Turn, refused: Refused) -> QueryResponse:
         timings_ms=turn.steps.timings_ms(),
         request_id=turn.incoming.request_id,
     )
+
+
+def recalled(turn: Turn, known: QueryResponse, published: Published) -> QueryResponse:
+    """An answer or refusal given before, at the position just read."""
+    now = {
+        "position": position(turn, published.newest),
+        "cached": "exact",
+        "timings_ms": turn.steps.timings_ms(),
+        "request_id": turn.incoming.request_id,
+    }
+    return known.model_copy(update=now)
 
 
 def refused_search(turn: Turn, refused: Refused) -> SearchResponse:

@@ -24,6 +24,7 @@ class Noted:
     hits: int | None = None
     route: str | None = None
     refusal: str | None = None
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

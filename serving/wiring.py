@@ -18,10 +18,14 @@ from schemas.sources import Sources
 from serving.answer import Answering, Parts
 from serving.app import build_app
 from serving.auth import Authenticator
+from serving.cache import AnswerCache, CacheSize
+from serving.commits import CommitFeed
 from serving.core.threshold import Thresholds
 from serving.documents import Documents
 from serving.limit import Gate, Limits
+from serving.positions import Positions
 from serving.questions import Questions
+from serving.recall import Recall
 from serving.tokens import Tokens
 from serving.views import Views
 
@@ -38,6 +42,10 @@ class Outside:
     metrics: Metrics
     sources: Callable[[], Sources | None] = lambda: None
     """What is declared now; None while nothing is."""
+    feed: CommitFeed | None = None
+    """Commits as they become visible; whoever runs the API runs it."""
+    cache_bytes: int = 0
+    """Of answers; 0, or no feed: none is kept."""
 
 
 def build_api(outside: Outside, limits: Limits, thresholds: Thresholds, not_ready: NotReady) -> web.Application:
@@ -46,6 +54,7 @@ def build_api(outside: Outside, limits: Limits, thresholds: Thresholds, not_read
     questions = Questions(outside.embedder)
     parts = Parts(
         reader=reader,
+        recall=Recall(Positions(reader.position), _cache(outside)),
         identity=outside.index.identity,
         questions=questions,
         authenticator=outside.authenticator,
@@ -65,6 +74,13 @@ def build_api(outside: Outside, limits: Limits, thresholds: Thresholds, not_read
 
     app.on_cleanup.append(close)
     return app
+
+
+def _cache(outside: Outside) -> AnswerCache | None:
+    if outside.feed is None or outside.cache_bytes == 0:
+        return None
+    size = CacheSize(outside.cache_bytes)
+    return AnswerCache(outside.feed, outside.index.identity, outside.clock, outside.metrics, size)
 
 
 def _open(key: TokenKey, token: str, tenant: Tenant) -> FreshnessToken:

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from serving.core.extract import Pick
 
+COMPOSER = "extractive-1"
+"""How answers are made; raised when the same evidence gives another answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
