@@ -14,7 +14,9 @@ from types import TracebackType
 from typing import Self
 
 from schemas.errors import TransientError, UnreadableError
+from schemas.redaction import Kind
 from streams.core.blocks import ParsedDocument
+from streams.core.redaction import Search, Sighted
 from streams.parse import wire
 
 _START_SECONDS = 120.0
@@ -38,9 +40,9 @@ class _Worker:
         self.retired = False
 
     @classmethod
-    async def start(cls, memory_mb: int) -> Self:
+    async def start(cls, memory_mb: int, kinds: tuple[Kind, ...] = ()) -> Self:
         """Start a process and wait until it has imported everything. Raises TransientError."""
-        arguments = ("-m", "streams.parse.worker", str(os.getpid()), str(memory_mb))
+        arguments = ("-m", "streams.parse.worker", str(os.getpid()), str(memory_mb), *kinds)
         process = await asyncio.create_subprocess_exec(
             sys.executable, *arguments, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=_ENVIRONMENT
         )
@@ -106,8 +108,10 @@ class ParserPool:
         seconds: float = 30.0,
         memory_mb: int = 1024,
         documents_per_worker: int = 5000,
+        kinds: tuple[Kind, ...] = (),
     ) -> None:
         self._size = workers
+        self._kinds = kinds
         self._seconds = seconds
         self._memory_mb = memory_mb
         self._documents_per_worker = documents_per_worker
@@ -153,30 +157,34 @@ class ParserPool:
         return tuple(worker.pid for worker in self._workers)
 
     async def parse(self, body: bytes, content_type: str | None, name: str) -> ParsedDocument:
-        """Parse one document in a worker; waits for a free one.
+        """Parse one document, as `read`, and look for nothing in it."""
+        return (await self.read(body, content_type, name, Search())).document
+
+    async def read(self, body: bytes, content_type: str | None, name: str, search: Search) -> Sighted:
+        """Parse one document in a worker and look for personal data in it; waits for a free one.
 
         Raises UnreadableError (the reasons of `read_document`, parser_timeout, parser_crashed, parser_memory) or, when
         no worker can be started or the pool is closed, TransientError.
         """
-        message = wire.encode_request(wire.Request(body, content_type, name))
+        message = wire.encode_request(wire.Request(body, content_type, name, search))
         try:
-            return await self._parse_once(message)
+            return await self._read_once(message, search)
         except _DiedError:
             pass
         try:
-            return await self._parse_once(message)
+            return await self._read_once(message, search)
         except _DiedError:
             raise UnreadableError("the parser crashed twice on this document", reason="parser_crashed") from None
 
-    async def _parse_once(self, message: bytes) -> ParsedDocument:
+    async def _read_once(self, message: bytes, search: Search) -> Sighted:
         worker = await self._free_worker()
         keep = False
         try:
             async with asyncio.timeout(self._seconds):
                 answer = await worker.ask(message)
-            document = wire.decode_answer(answer)
+            read = wire.decode_answer(answer, search.sides)
             keep = True
-            return document
+            return read
         except TimeoutError:
             raise UnreadableError(
                 f"the document took over {self._seconds:g} s to parse", reason="parser_timeout"
@@ -222,7 +230,7 @@ class ParserPool:
         self._idle.put_nowait(worker)
 
     async def _add(self) -> None:
-        worker = await _Worker.start(self._memory_mb)
+        worker = await _Worker.start(self._memory_mb, self._kinds)
         self._workers.add(worker)
         self._idle.put_nowait(worker)
 

@@ -5,23 +5,27 @@ Answers are JSON, not pickles: a worker has read hostile input, so the pool trus
 
 import json
 import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from schemas.errors import PermanentError, UnreadableError
+from schemas.redaction import Kind
 from streams.core.blocks import Block, BlockKind, ParsedDocument
+from streams.core.redaction import Finding, Findings, Search, Sighted
 
 LENGTH = struct.Struct(">I")
 READY = b"ready"
-_HEAD = struct.Struct(">?HH")
+_HEAD = struct.Struct(">?HHI")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One document to parse."""
+    """One document to parse, and what to look for in it."""
 
     body: bytes
     content_type: str | None
     name: str
+    search: Search
 
 
 def framed(message: bytes) -> bytes:
@@ -32,36 +36,51 @@ def encode_request(request: Request) -> bytes:
     """Type and name are cut to 4,096 bytes: no more of them is ever looked at."""
     declared = (request.content_type or "").encode("utf-8", "replace")[:4096]
     name = request.name.encode("utf-8", "replace")[-4096:]
-    return _HEAD.pack(request.content_type is not None, len(declared), len(name)) + declared + name + request.body
+    search = json.dumps([request.search.kinds, request.search.private, request.search.sides]).encode()
+    head = _HEAD.pack(request.content_type is not None, len(declared), len(name), len(search))
+    return b"".join((head, declared, name, search, request.body))
 
 
 def decode_request(message: bytes) -> Request:
-    has_type, declared, name = _HEAD.unpack_from(message)
+    has_type, declared, name, search = _HEAD.unpack_from(message)
     first = _HEAD.size + declared
     content_type = message[_HEAD.size : first].decode("utf-8", "replace") if has_type else None
-    return Request(message[first + name :], content_type, message[first : first + name].decode("utf-8", "replace"))
+    second = first + name
+    third = second + search
+    kinds, private, sides = json.loads(message[second:third])
+    sought = Search(tuple(Kind(kind) for kind in kinds), tuple(private), tuple(sides))
+    return Request(message[third:], content_type, message[first:second].decode("utf-8", "replace"), sought)
 
 
-def encode_document(document: ParsedDocument) -> bytes:
+def encode_document(sighted: Sighted) -> bytes:
+    document = sighted.document
     blocks = [
         [block.kind.value, block.level, block.page, block.start, block.end, block.header_lines]
         for block in document.blocks
     ]
-    return json.dumps([document.title, document.language, document.kind, document.text, blocks]).encode()
+    found = [_encoded(findings) for findings in (sighted.text, sighted.title, *sighted.sides)]
+    return json.dumps([document.title, document.language, document.kind, document.text, blocks, found]).encode()
+
+
+def _encoded(findings: Findings) -> list[tuple[str, int, int, float]]:
+    return [(finding.kind, finding.start, finding.end, finding.score) for finding in findings]
 
 
 def encode_error(error: PermanentError) -> bytes:
     return json.dumps({"reason": error.reason, "message": str(error)}).encode()
 
 
-def decode_answer(message: bytes) -> ParsedDocument:
-    """The parsed document. Raises UnreadableError when the worker said so, or said nonsense."""
+def decode_answer(message: bytes, sides: Sequence[str] = ()) -> Sighted:
+    """The parsed document and what was found in it and in the request's `sides`.
+
+    Raises UnreadableError when the worker said so, or said nonsense.
+    """
     try:
         answer = json.loads(message)
         if isinstance(answer, dict):
             raise UnreadableError(str(answer["message"]), reason=str(answer["reason"]))
-        title, language, kind, text, blocks = answer
-        return ParsedDocument(
+        title, language, kind, text, blocks, (in_text, in_title, *in_sides) = answer
+        document = ParsedDocument(
             title,
             language,
             kind,
@@ -71,5 +90,23 @@ def decode_answer(message: bytes) -> ParsedDocument:
                 for block_kind, level, page, start, end, header_lines in blocks
             ),
         )
+        return Sighted(
+            document,
+            _findings(in_text, text),
+            _findings(in_title, title or ""),
+            tuple(_findings(found, side) for found, side in zip(in_sides, sides, strict=True)),
+        )
     except (ValueError, TypeError, KeyError, RecursionError):
         raise UnreadableError("the parser's answer makes no sense", reason="parser_crashed") from None
+
+
+def _findings(encoded: Sequence[Sequence[object]], text: str) -> Findings:
+    return tuple(_checked(encoded, len(text)))
+
+
+def _checked(encoded: Sequence[Sequence[object]], length: int) -> Iterator[Finding]:
+    for kind, start, end, score in encoded:
+        finding = Finding(Kind(str(kind)), int(str(start)), int(str(end)), float(str(score)))
+        if not 0 <= finding.start < finding.end <= length:
+            raise ValueError("a finding lies outside its text")
+        yield finding

@@ -1,5 +1,6 @@
-"""The process that parses: `python -m streams.parse.worker PARENT_PID MEMORY_MB`.
+"""The process that parses: `python -m streams.parse.worker PARENT_PID MEMORY_MB KINDS...`.
 
+KINDS of personal data are those it should be ready to look for; each request says for which it does.
 Requests on standard input, answers on standard output, nothing else, ever. It ends with its parent, ignores Ctrl-C, and
 keeps to its memory.
 """
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from schemas.errors import PermanentError, UnreadableError
+from schemas.redaction import Kind
 from streams.parse import wire
 from streams.parse.document import read_document
+from streams.redact.find import sighted, warm_up
 
 _PR_SET_PDEATHSIG = 1
 _WARM_UP = (
@@ -32,6 +35,7 @@ def main() -> None:
     requests, answers = _private_pipes()
     for body, name in _WARM_UP:
         read_document(body, None, name)
+    warm_up(tuple(Kind(kind) for kind in sys.argv[3:]))
     _limit_memory(memory_mb)
     _send(answers, wire.READY)
     while head := requests.read(wire.LENGTH.size):
@@ -40,10 +44,11 @@ def main() -> None:
 
 
 def _answer(message: bytes) -> bytes:
-    """Parse one document; whatever goes wrong is said in a word, never with text of the document."""
+    """Parse one document and look for personal data; what goes wrong is said in a word, never with its text."""
     request = wire.decode_request(message)
     try:
-        return wire.encode_document(read_document(request.body, request.content_type, request.name))
+        document = read_document(request.body, request.content_type, request.name)
+        return wire.encode_document(sighted(document, request.search))
     except PermanentError as error:
         return wire.encode_error(error)
     except MemoryError:

@@ -1,0 +1,190 @@
+"""Presidio's recognisers over what the pre-screens let through. The one module that knows Presidio and phonenumbers.
+
+Recognisers are asked directly: the analyzer engine would tokenise and lemmatise every text for the sake of context
+words, which a look at the neighbouring characters finds as well. Nothing here is logged and nothing is fetched.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+
+import phonenumbers
+from presidio_analyzer import Pattern
+from presidio_analyzer.predefined_recognizers import (
+    CreditCardRecognizer,
+    EmailRecognizer,
+    IbanRecognizer,
+    IpRecognizer,
+    UsSsnRecognizer,
+)
+
+from schemas.redaction import Kind
+from streams.core.redaction import Finding
+from streams.redact.screens import Span, candidates
+
+# Presidio logs texts it could not validate.
+logging.getLogger("presidio-analyzer").disabled = True
+
+REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "AT", "CH", "BR", "IN", "AU", "JP", "CN", "IL")
+"""Countries whose numbers are known as they are dialled at home; with + and a country code all are."""
+
+_BEFORE, _AFTER = 48, 12
+_CONTEXT = {
+    Kind.SSN: re.compile(r"\b(?:ssn|ss#|social\s+security|soc\.?\s?sec)", re.IGNORECASE),
+    Kind.CREDIT_CARD: re.compile(
+        r"card|karte|tarjeta|carte|cart[ãa]o|visa|master|amex|american express|discover|maestro|卡|カード",
+        re.IGNORECASE,
+    ),
+    Kind.PHONE: re.compile(
+        r"\b(?:tel|phone|mobil|cell|fax|call|ring|dial|text|hotline|whatsapp|sms|contact|reach|handy|ruf|anruf|appel"
+        r"|num[ée]ro|llam|m[óo]vil|fon|ligue)|telef|t[ée]l[ée]ph|phone|电话|電話|手机|携帯|☎|📞|☏|\b[tmp]:",
+        re.IGNORECASE,
+    ),
+}
+_NO_ADDRESS = re.compile(r"(?:version|release|build|section|chapter|§|\bv)\W{0,3}$", re.IGNORECASE)
+_DATE = re.compile(
+    r"(?:(?:19|20)\d\d[-./ ](?:0?[1-9]|1[0-2])[-./ ](?:0?[1-9]|[12]\d|3[01])"
+    r"|(?:0?[1-9]|[12]\d|3[01])[-./ ](?:0?[1-9]|[12]\d|3[01])[-./ ](?:19|20)\d\d)(?!\d)"
+)
+_SEPARATOR = re.compile(r"[().\-/ ]")
+_LAST_LABEL = re.compile(r"\.(?:[^\W\d_]{2,63}|xn--[a-z0-9-]{2,59})\.?$", re.IGNORECASE)
+_SHORTEST_IBAN, _LONGEST_IBAN = 15, 34
+
+
+class _Email(EmailRecognizer):
+    """Presidio's, and addresses spelled out; a host of any network is one: no list of public suffixes is asked."""
+
+    PATTERNS = [  # noqa: RUF012 - as the base class has it
+        *EmailRecognizer.PATTERNS,
+        Pattern(
+            "Spelled out",
+            r"\b[\w.+-]{1,64} ?[\[({] ?at ?[\])}] ?[\w-]{1,63}(?: ?(?:\.|[\[({] ?dot ?[\])}]) ?[\w-]{1,63}){1,8}\b",
+            0.8,
+        ),
+    ]
+
+    def validate_result(self, pattern_text: str) -> bool | None:
+        if "@" not in pattern_text:
+            return None
+        return bool(_LAST_LABEL.search(pattern_text)) or None
+
+
+class Recognisers:
+    """One of each, built once a process."""
+
+    def __init__(self) -> None:
+        self._email = _Email()
+        self._ip = IpRecognizer()
+        self._ssn = UsSsnRecognizer()
+        self._card = CreditCardRecognizer()
+        self._iban = IbanRecognizer()
+
+    def find(self, kind: Kind, text: str) -> Iterator[Finding]:
+        """Findings of one kind in a plain text (`screens.plain`); none for kinds that have no pattern."""
+        for span in candidates(kind, text):
+            match kind:
+                case Kind.EMAIL:
+                    yield from self._emails(text, span)
+                case Kind.IP:
+                    yield from self._ips(text, span)
+                case Kind.SSN:
+                    yield from self._ssns(text, span)
+                case Kind.CREDIT_CARD:
+                    yield from self._cards(text, span)
+                case Kind.IBAN:
+                    yield from self._ibans(text, span)
+                case Kind.PHONE:
+                    yield from _phones(text, span)
+
+    def _emails(self, text: str, span: Span) -> Iterator[Finding]:
+        start, end = span
+        for found in self._email.analyze(text[start:end], self._email.supported_entities):
+            yield Finding(Kind.EMAIL, start + found.start, start + found.end, found.score)
+
+    def _ips(self, text: str, span: Span) -> Iterator[Finding]:
+        start, end = span
+        doubtful = _NO_ADDRESS.search(text, max(0, start - 12), start) is not None
+        for found in self._ip.analyze(text[start:end], self._ip.supported_entities):
+            yield Finding(Kind.IP, start + found.start, start + found.end, 0.3 if doubtful else found.score)
+
+    def _ssns(self, text: str, span: Span) -> Iterator[Finding]:
+        start, end = span
+        near = _has_context(Kind.SSN, text, span)
+        for found in self._ssn.analyze(text[start:end], self._ssn.supported_entities):
+            # With spaces or dots it may be any three numbers.
+            score = 0.85 if near else found.score if "-" in text[start:end] else found.score / 2
+            yield Finding(Kind.SSN, start + found.start, start + found.end, score)
+
+    def _cards(self, text: str, span: Span) -> Iterator[Finding]:
+        """Every length from 13 to 19 digits: a number of a card has a valid check digit (Luhn)."""
+        start, end = span
+        digits = _SEPARATOR.sub("", text[start:end])
+        if not self._card.validate_result(digits) or len(set(digits)) == 1:
+            return
+        usual = len(digits) in (14, 15, 16) and digits[0] in "23456"
+        near = _has_context(Kind.CREDIT_CARD, text, span)
+        yield Finding(Kind.CREDIT_CARD, start, end, 1.0 if near else 0.7 if usual else 0.3)
+
+    def _ibans(self, text: str, span: Span) -> Iterator[Finding]:
+        """The longest stretch from the country code on whose form and check digits are right."""
+        start = span[0]
+        places = []
+        for place in range(start, min(len(text), start + 2 * _LONGEST_IBAN)):
+            if text[place].isascii() and text[place].isalnum():
+                places.append(place)
+            elif text[place] not in " -":
+                break
+        for length in range(min(len(places), _LONGEST_IBAN), _SHORTEST_IBAN - 1, -1):
+            value = "".join(text[place] for place in places[:length]).upper()
+            ends = length == len(places) or places[length] > places[length - 1] + 1
+            if ends and self._iban.validate_result(value):
+                yield Finding(Kind.IBAN, start, places[length - 1] + 1, 1.0)
+                return
+
+
+def _phones(text: str, span: Span) -> Iterator[Finding]:
+    """The candidate, or what is left of it without groups at its edges, if it is a number that can be dialled."""
+    near = _has_context(Kind.PHONE, text, span)
+    for start, end in _trimmed(text, span):
+        value = text[start:end]
+        if _DATE.match(value):
+            continue
+        international = value.startswith("+")
+        if not (international or near or _SEPARATOR.search(value)):
+            return
+        regions = (None,) if international else REGIONS
+        if any(_is_dialled(value, region) for region in regions):
+            grouped = len(_SEPARATOR.findall(value)) > 1
+            score = 0.9 if international else 0.8 if near else 0.5 if grouped else 0.4
+            yield Finding(Kind.PHONE, start, end, score)
+            return
+    if near:
+        # Announced as one, and of the right length: who wrote it knew better than the tables of any country.
+        yield Finding(Kind.PHONE, *span, 0.6)
+
+
+def _is_dialled(value: str, region: str | None) -> bool:
+    try:
+        number = phonenumbers.parse(value, region)
+    except phonenumbers.NumberParseException:
+        return False
+    return phonenumbers.is_valid_number(number)
+
+
+def _trimmed(text: str, span: Span) -> Iterator[Span]:
+    """The span, and without its last or first group of digits."""
+    start, end = span
+    yield span
+    if (space := text.rfind(" ", start, end)) > start:
+        yield start, space
+    if (space := text.find(" ", start, end)) > start and text[start] != "+":
+        yield space + 1, end
+
+
+def _has_context(kind: Kind, text: str, span: Span) -> bool:
+    start, end = span
+    pattern = _CONTEXT[kind]
+    line = text.rfind("\n", max(0, start - _BEFORE), start) + 1
+    if pattern.search(text, max(line, start - _BEFORE, 0), start):
+        return True
+    return pattern.search(text, end, end + _AFTER) is not None
