@@ -8,10 +8,11 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 
 from index.manifest import ChunkId
-from index.model import ChunkRow, DocumentRow, Head, IndexIdentity, Seq, Vector
-from index.port import Acknowledged, Hit, IndexRecord, LegFilter
+from index.model import OPEN, ChunkRow, DocumentRow, Head, IndexIdentity, Place, RowId, Seq, Vector
+from index.port import Acknowledged, DeadRows, Hit, IndexRecord, LegFilter
 from index.record import check_same_record, check_vectors
 from schemas.errors import BrokenIndexError, ConfigError, TransientError, UnknownTenantError
 from schemas.identity import Document, Source, Tenant
@@ -34,7 +35,7 @@ class _Shard:
     """All rows of one tenant."""
 
     heads: dict[int, Head] = field(default_factory=dict)
-    documents: dict[str, DocumentRow] = field(default_factory=dict)
+    documents: dict[RowId, DocumentRow] = field(default_factory=dict)
     chunks: dict[ChunkId, ChunkRow] = field(default_factory=dict)
 
 
@@ -110,12 +111,12 @@ class MemoryIndex:
         self._shard(tenant).documents.update({row.id: row for row in rows})
 
     async def document_rows(
-        self, tenant: Tenant, documents: Collection[Document], *, at_most: Seq
+        self, tenant: Tenant, documents: Collection[Document], *, at: Seq
     ) -> Mapping[Document, tuple[DocumentRow, ...]]:
-        """Rows with from_seq <= at_most of each document, newest first."""
+        """Rows with from_seq <= at < to_seq of each document, newest first."""
         rows: dict[Document, list[DocumentRow]] = {document: [] for document in documents}
         for row in self._shard(tenant).documents.values():
-            if row.document in rows and row.from_seq <= at_most:
+            if row.document in rows and row.from_seq <= at < row.to_seq:
                 rows[row.document].append(row)
         return {document: _newest_first(of_one) for document, of_one in rows.items()}
 
@@ -178,6 +179,56 @@ class MemoryIndex:
         rows = self._shard(tenant).chunks
         return {id_: rows[id_] if vectors else replace(rows[id_], vector=None) for id_ in ids if id_ in rows}
 
+    async def places(self, tenant: Tenant, *, after: Seq, at_most: Seq) -> tuple[Place, ...]:
+        """Document rows with after < from_seq <= at_most, oldest first."""
+        return _places(row for row in self._shard(tenant).documents.values() if after < row.from_seq <= at_most)
+
+    async def open_places(self, documents: Collection[Document], *, at_most: Seq) -> tuple[Place, ...]:
+        """Document rows with from_seq <= at_most that are not closed, oldest first."""
+        return _places(
+            row
+            for tenant in {document.tenant for document in documents}
+            for row in self._shard(tenant).documents.values()
+            if row.document in documents and row.from_seq <= at_most and row.to_seq == OPEN
+        )
+
+    async def close_chunks(self, tenant: Tenant, closings: Mapping[ChunkId, Seq]) -> None:
+        """Set `to_seq` of chunk rows; absent ones are fine."""
+        rows = self._shard(tenant).chunks
+        rows.update({id_: replace(rows[id_], to_seq=to_seq) for id_, to_seq in closings.items() if id_ in rows})
+
+    async def close_documents(self, tenant: Tenant, closings: Mapping[RowId, Seq]) -> None:
+        """Set `to_seq` of document rows; absent ones are fine."""
+        rows = self._shard(tenant).documents
+        rows.update({id_: replace(rows[id_], to_seq=to_seq) for id_, to_seq in closings.items() if id_ in rows})
+
+    async def closed_chunks(self, tenant: Tenant, *, at_most: Seq, limit: int) -> tuple[ChunkId, ...]:
+        """Up to `limit` chunk rows with to_seq <= at_most."""
+        rows = self._shard(tenant).chunks.values()
+        return tuple(islice((row.id for row in rows if row.to_seq <= at_most), limit))
+
+    async def dead_chunks(self, tenant: Tenant, where: DeadRows, *, limit: int) -> tuple[ChunkId, ...]:
+        """Up to `limit` chunk rows."""
+        rows = self._shard(tenant).chunks.values()
+        return tuple(islice((row.id for row in rows if _is_dead(row, where)), limit))
+
+    async def dead_documents(self, tenant: Tenant, where: DeadRows, *, limit: int) -> tuple[RowId, ...]:
+        """Up to `limit` document rows."""
+        rows = self._shard(tenant).documents.values()
+        return tuple(islice((row.id for row in rows if _is_dead(row, where)), limit))
+
+    async def remove_chunks(self, tenant: Tenant, ids: Collection[ChunkId]) -> None:
+        """Remove chunk rows; absent ones are fine."""
+        rows = self._shard(tenant).chunks
+        for id_ in ids:
+            rows.pop(id_, None)
+
+    async def remove_documents(self, tenant: Tenant, ids: Collection[RowId]) -> None:
+        """Remove document rows; absent ones are fine."""
+        rows = self._shard(tenant).documents
+        for id_ in ids:
+            rows.pop(id_, None)
+
     async def put_acknowledged(self, partition: int, offset: int) -> None:
         """Record the next offset to apply of a partition."""
         self._check_open()
@@ -210,6 +261,17 @@ class MemoryIndex:
 
 def _newest_first(rows: Iterable[DocumentRow]) -> tuple[DocumentRow, ...]:
     return tuple(sorted(rows, key=lambda row: (row.from_seq, row.epoch), reverse=True))
+
+
+def _places(rows: Iterable[DocumentRow]) -> tuple[Place, ...]:
+    return tuple(
+        Place(row.id, row.document, row.epoch, row.from_seq, row.to_seq, row.superseded, row.mutation)
+        for row in sorted(rows, key=lambda row: (row.from_seq, row.epoch))
+    )
+
+
+def _is_dead(row: ChunkRow | DocumentRow, where: DeadRows) -> bool:
+    return where.low <= row.epoch < where.below and row.from_seq > where.above
 
 
 def _matches(row: ChunkRow, where: LegFilter) -> bool:

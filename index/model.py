@@ -28,7 +28,7 @@ Seq = int
 Vector = npt.NDArray[np.float32]
 """Shape (dimension,), float32, unit length."""
 
-SCHEMA = "1"
+SCHEMA = "2"
 """Raised when rows get other properties, or are indexed or hashed otherwise: part of the recipe."""
 
 OPEN = 2**53 - 1
@@ -163,6 +163,19 @@ def _covers(register: Version | None, other: Version | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a document row stands, without what it says: what the sweep decides by. The fields are DocumentRow's."""
+
+    id: RowId
+    document: Document
+    epoch: int
+    from_seq: Seq
+    to_seq: Seq
+    superseded: tuple[ChunkId, ...]
+    mutation: Coordinates
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """What one writer epoch has published for a tenant. The highest epoch counts."""
 
@@ -176,12 +189,21 @@ class Head:
     """
     published_at: datetime
     swept_seq: Seq = 0
+    """Rows superseded up to here are closed or removed."""
     history_from: Seq = 0
+    """The earliest position that may be asked as of: a published head."""
+    sweeps: int = 0
+    """Written before and after a run of the sweep that rewrites rows of kept history: odd while it runs."""
 
     @property
     def is_claim(self) -> bool:
         """Whether it only tells older writers that they are superseded, and shows readers nothing yet."""
         return not self.earlier
+
+    @property
+    def is_sweeping(self) -> bool:
+        """Whether rows that only as-of reads need are being rewritten: such a row is in no posting list for moments."""
+        return self.sweeps % 2 == 1
 
     @property
     def is_settled(self) -> bool:
@@ -217,7 +239,7 @@ class Published:
         """The last seq an epoch published; below 1: nothing."""
         return self.head.seq if epoch == self.head.epoch else self.head.earlier.get(epoch, 0)
 
-    def is_valid(self, row: DocumentRow) -> bool:
+    def is_valid(self, row: DocumentRow | Place) -> bool:
         """A document row is valid if its from_seq is at most what its epoch published."""
         return row.from_seq <= self.limit(row.epoch)
 

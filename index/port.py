@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from index.manifest import ChunkId
-from index.model import ChunkRow, DocumentRow, Head, IndexIdentity, Seq, Vector
+from index.model import ChunkRow, DocumentRow, Head, IndexIdentity, Place, RowId, Seq, Vector
 from schemas.identity import Document, Source, Tenant
 from schemas.records import Commit, Coordinates, TakeOver
 
@@ -63,6 +63,15 @@ class Acknowledged:
     offsets: Mapping[int, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class DeadRows:
+    """Rows that nothing published counts: low <= epoch < below and from_seq > above."""
+
+    low: int
+    below: int
+    above: Seq
+
+
 class VersionedIndex(Protocol):
     """One incarnation in a store. Ids are never reused and writes never cancelled or raced by a timeout.
 
@@ -107,9 +116,10 @@ class VersionedIndex(Protocol):
         """Insert document rows; readable when it returns."""
 
     async def document_rows(
-        self, tenant: Tenant, documents: Collection[Document], *, at_most: Seq
+        self, tenant: Tenant, documents: Collection[Document], *, at: Seq
     ) -> Mapping[Document, tuple[DocumentRow, ...]]:
-        """Rows with from_seq <= at_most of each document, valid or not, newest first, no swept ones left out.
+        """Rows with from_seq <= at < to_seq of each document, valid or not, newest first: the row in force at `at`, and
+        beside it earlier ones not closed yet and dead ones.
 
         A document may have many: at least the 32 newest of each are returned.
         """
@@ -143,6 +153,38 @@ class VersionedIndex(Protocol):
         self, tenant: Tenant, ids: Collection[ChunkId], *, vectors: bool = False
     ) -> Mapping[ChunkId, ChunkRow]:
         """Rows by id; an id that does not exist is missing from the answer. `vector` is None unless asked for."""
+
+    async def places(self, tenant: Tenant, *, after: Seq, at_most: Seq) -> tuple[Place, ...]:
+        """Document rows, valid or not, with after < from_seq <= at_most, oldest first; at most 10,000."""
+
+    async def open_places(self, documents: Collection[Document], *, at_most: Seq) -> tuple[Place, ...]:
+        """Document rows of one tenant's documents, valid or not, with from_seq <= at_most that are not closed, oldest
+        first; at most 10,000.
+        """
+
+    async def close_chunks(self, tenant: Tenant, closings: Mapping[ChunkId, Seq]) -> None:
+        """Set `to_seq` of chunk rows, and nothing else; absent ones are fine.
+
+        A row being closed may be missing from both legs for moments, so only rows that no reader at head needs.
+        """
+
+    async def close_documents(self, tenant: Tenant, closings: Mapping[RowId, Seq]) -> None:
+        """The same of document rows."""
+
+    async def closed_chunks(self, tenant: Tenant, *, at_most: Seq, limit: int) -> tuple[ChunkId, ...]:
+        """Up to `limit` chunk rows with to_seq <= at_most, in no order."""
+
+    async def dead_chunks(self, tenant: Tenant, where: DeadRows, *, limit: int) -> tuple[ChunkId, ...]:
+        """Up to `limit` chunk rows, in no order."""
+
+    async def dead_documents(self, tenant: Tenant, where: DeadRows, *, limit: int) -> tuple[RowId, ...]:
+        """Up to `limit` document rows, in no order."""
+
+    async def remove_chunks(self, tenant: Tenant, ids: Collection[ChunkId]) -> None:
+        """Remove chunk rows; absent ones are fine."""
+
+    async def remove_documents(self, tenant: Tenant, ids: Collection[RowId]) -> None:
+        """Remove document rows; absent ones are fine."""
 
     async def put_acknowledged(self, partition: int, offset: int) -> None:
         """Record the next offset to apply of a partition of index.mutations."""

@@ -19,7 +19,7 @@ async def states_at(
     """State at `at` of each document; one without a valid row is missing from the answer."""
     if not documents:
         return {}
-    rows = await index.document_rows(tenant, documents, at_most=at)
+    rows = await index.document_rows(tenant, documents, at=at)
     found: dict[Document, DocumentRow] = {}
     for document in documents:
         newest = rows.get(document, ())

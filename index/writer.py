@@ -4,7 +4,7 @@ A writer has no authority but its epoch. Whatever fails or is cut off leaves it 
 with a take-over: new epoch, new row ids. Nothing it had written without publishing is ever seen.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -27,11 +27,13 @@ from index.rows import (
     shown_head,
 )
 from index.states import state_before, states_at
+from index.sweeper import Sweeper, SweepPolicy
 from runtime.clock import Clock
 from schemas.errors import BrokenIndexError, PermanentError, TransientError
 from schemas.identity import Document, Tenant
 from schemas.records import Commit, TakeOver
 
+_WITHOUT_EPOCH_SECONDS = 60.0
 _ROWS_AT_ONCE = 100
 """Chunk rows inserted before hides that wait are looked after: 50 to 200 ms, by the size of the tenant."""
 
@@ -88,18 +90,33 @@ class NobodyWaits:
 
 
 _NOBODY = NobodyWaits()
+_SWEEP = SweepPolicy()
+
+
+def _always() -> bool:
+    return True
 
 
 class TenantWriter:
     """The one writer of one tenant, for as long as nobody takes over. Not safe for concurrent calls."""
 
-    def __init__(self, index: VersionedIndex, log: CommitLog, tenant: Tenant, clock: Clock, *, name: str) -> None:
+    def __init__(
+        self,
+        index: VersionedIndex,
+        log: CommitLog,
+        tenant: Tenant,
+        clock: Clock,
+        *,
+        name: str,
+        sweep: SweepPolicy = _SWEEP,
+    ) -> None:
         self._index = index
         self._log = log
         self._tenant = tenant
         self._clock = clock
         self._name = name
         self._head: Head | None = None
+        self._sweeper = Sweeper(index, clock, sweep)
 
     async def take_over(self) -> Head:
         """Become the tenant's writer: a new epoch, its head published in three steps (index.rows: claimed, shown,
@@ -130,6 +147,7 @@ class TenantWriter:
         head = settled_head(older, epoch, self._clock.now())
         await self._index.put_head(head)
         await self._forget(older)
+        self._sweeper.begin(head)
         return head
 
     async def _forget(self, older: Collection[Head]) -> None:
@@ -159,8 +177,26 @@ class TenantWriter:
             raise ValueError("a batch has at most one item of a document")
         head, self._head = self._head, None  # whatever cuts this off leaves the writer without an epoch
         head = head or await self.take_over()
-        self._head, outcomes = await self._commit_on(head, batch, waiting)
+        head, outcomes = await self._commit_on(head, batch, waiting)
+        self._sweeper.note(head)
+        self._head = head
         return outcomes
+
+    async def sweep(self, is_idle: Callable[[], bool] = _always) -> float:
+        """Close and remove what nobody can ask for any more, bounded (index.sweeper); seconds until it is worth
+        calling again. Without an epoch, nothing: the next commit takes over.
+
+        `is_idle`: whether no commit waits; while it is true a run may take longer. On any error the writer has no
+        epoch any more. Raises TransientError (as SupersededError too), BrokenIndexError.
+        """
+        if self._head is None or (wait := self._sweeper.due_in(self._head)) > 0:
+            return _WITHOUT_EPOCH_SECONDS if self._head is None else wait
+        head, self._head = self._head, None
+        # A paused writer that wakes up must not sweep by its own dead rows; what was published before a look that finds
+        # no later writer is valid for ever.
+        await self._older_heads(head.epoch)
+        self._head = await self._sweeper.run(head, is_idle)
+        return self._sweeper.due_in(self._head)
 
     async def _commit_on(self, head: Head, batch: Sequence[Item], waiting: Waiting) -> tuple[Head, tuple[Outcome, ...]]:
         """The steps of a commit, in the design's numbers: the head afterwards, and the outcomes."""

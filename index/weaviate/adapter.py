@@ -4,10 +4,11 @@ import uuid
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
 from index.manifest import ChunkId
-from index.model import ChunkRow, DocumentRow, Head, IndexIdentity, Seq, Vector, head_id
-from index.port import Acknowledged, Hit, IndexRecord, LegFilter
+from index.model import ChunkRow, DocumentRow, Head, IndexIdentity, Place, RowId, Seq, Vector, head_id
+from index.port import Acknowledged, DeadRows, Hit, IndexRecord, LegFilter
 from index.record import check_same_record, check_vectors
 from index.weaviate import rows as codec
+from index.weaviate import sweeping
 from index.weaviate.administration import Administration
 from index.weaviate.client import Client, NoCollectionError, StoreAddress
 from index.weaviate.legs import batches, leg_conditions
@@ -43,6 +44,7 @@ class WeaviateIndex:
         self._names = Collections.of(identity, prefix)
         self._client = Client(address, read_seconds=read_seconds)
         self._newest = NewestRows(self._client, self._names.document)
+        self._swept = sweeping.SweptRows(self._client)
         self._administration = Administration(address)
         self._page_rows = page_rows
         self._dimension: int | None = None
@@ -120,10 +122,10 @@ class WeaviateIndex:
         await self._insert(self._names.document, tenant, (codec.document_to_row(row) for row in rows))
 
     async def document_rows(
-        self, tenant: Tenant, documents: Collection[Document], *, at_most: Seq
+        self, tenant: Tenant, documents: Collection[Document], *, at: Seq
     ) -> Mapping[Document, tuple[DocumentRow, ...]]:
-        """Rows with from_seq <= at_most of each document, newest first: the 32 newest of each."""
-        return await self._newest.read(_shard(tenant), tuple(documents), at_most) if documents else {}
+        """Rows with from_seq <= at < to_seq of each document, newest first: the 32 newest of each."""
+        return await self._newest.read(_shard(tenant), tuple(documents), at) if documents else {}
 
     async def document_history(
         self, document: Document, *, limit: int, below: Seq | None = None
@@ -213,6 +215,51 @@ class WeaviateIndex:
             )
             found += await self._client.search(query)
         return {ChunkId(row.id): codec.row_to_chunk(row) for row in found}
+
+    async def places(self, tenant: Tenant, *, after: Seq, at_most: Seq) -> tuple[Place, ...]:
+        """Document rows, valid or not, with after < from_seq <= at_most, oldest first."""
+        return await self._swept.places(self._names.document, _shard(tenant), *sweeping.between(after, at_most))
+
+    async def open_places(self, documents: Collection[Document], *, at_most: Seq) -> tuple[Place, ...]:
+        """Document rows of one tenant's documents with from_seq <= at_most that are not closed, oldest first."""
+        if not documents:
+            return ()
+        (tenant,) = {document.tenant for document in documents}
+        conditions = sweeping.still_open(tuple({document.key for document in documents}), at_most)
+        return await self._swept.places(self._names.document, _shard(tenant), *conditions)
+
+    async def close_chunks(self, tenant: Tenant, closings: Mapping[ChunkId, Seq]) -> None:
+        """Set `to_seq` of chunk rows, and nothing else; absent ones are fine."""
+        wanted = {str(id_): to_seq for id_, to_seq in closings.items()}
+        await self._swept.close(self._names.chunk, _shard(tenant), tuple(CHUNK), wanted, vectors=True)
+
+    async def close_documents(self, tenant: Tenant, closings: Mapping[RowId, Seq]) -> None:
+        """Set `to_seq` of document rows, and nothing else; absent ones are fine."""
+        wanted = {str(id_): to_seq for id_, to_seq in closings.items()}
+        await self._swept.close(self._names.document, _shard(tenant), tuple(DOCUMENT), wanted, vectors=False)
+
+    async def closed_chunks(self, tenant: Tenant, *, at_most: Seq, limit: int) -> tuple[ChunkId, ...]:
+        """Up to `limit` chunk rows with to_seq <= at_most."""
+        found = await self._swept.ids(self._names.chunk, _shard(tenant), limit, *sweeping.closed_by(at_most))
+        return tuple(ChunkId(id_) for id_ in found)
+
+    async def dead_chunks(self, tenant: Tenant, where: DeadRows, *, limit: int) -> tuple[ChunkId, ...]:
+        """Up to `limit` chunk rows that nothing published counts."""
+        found = await self._swept.ids(self._names.chunk, _shard(tenant), limit, *sweeping.dead(where))
+        return tuple(ChunkId(id_) for id_ in found)
+
+    async def dead_documents(self, tenant: Tenant, where: DeadRows, *, limit: int) -> tuple[RowId, ...]:
+        """Up to `limit` document rows that nothing published counts."""
+        found = await self._swept.ids(self._names.document, _shard(tenant), limit, *sweeping.dead(where))
+        return tuple(RowId(id_) for id_ in found)
+
+    async def remove_chunks(self, tenant: Tenant, ids: Collection[ChunkId]) -> None:
+        """Remove chunk rows; absent ones are fine."""
+        await self._swept.remove(self._names.chunk, _shard(tenant), tuple(ids))
+
+    async def remove_documents(self, tenant: Tenant, ids: Collection[RowId]) -> None:
+        """Remove document rows; absent ones are fine."""
+        await self._swept.remove(self._names.document, _shard(tenant), tuple(ids))
 
     async def put_acknowledged(self, partition: int, offset: int) -> None:
         """Record the next offset to apply of a partition of index.mutations."""

@@ -46,12 +46,10 @@ class NewestRows:
         self._kept: OrderedDict[RowId, DocumentRow] = OrderedDict()
         self._used = 0
 
-    async def read(
-        self, shard: str, documents: Sequence[Document], at_most: Seq
-    ) -> dict[Document, tuple[DocumentRow, ...]]:
-        """Up to `NEWEST` rows of each document with from_seq <= at_most, newest first."""
+    async def read(self, shard: str, documents: Sequence[Document], at: Seq) -> dict[Document, tuple[DocumentRow, ...]]:
+        """Up to `NEWEST` rows of each document with from_seq <= at < to_seq, newest first."""
         of_key: dict[str, list[_Place]] = defaultdict(list)
-        for place in await self._places(shard, tuple({document.key for document in documents}), at_most):
+        for place in await self._places(shard, tuple({document.key for document in documents}), at):
             of_key[place.key].append(place)
         newest = {key: _newest(places) for key, places in of_key.items()}
         rows = await self._rows(shard, [place for places in newest.values() for place in places])
@@ -62,7 +60,7 @@ class NewestRows:
             for document in documents
         }
 
-    async def _places(self, shard: str, keys: tuple[str, ...], at_most: Seq) -> list[_Place]:
+    async def _places(self, shard: str, keys: tuple[str, ...], at: Seq) -> list[_Place]:
         """Of a single document the newest, sorted by the store; of several all, in halves where they are too many."""
         single = len(keys) == 1
         limit = NEWEST if single else max(_PLACES_AT_ONCE, 2 * len(keys))
@@ -70,7 +68,11 @@ class NewestRows:
             self._collection,
             limit,
             shard,
-            (Condition("document", Operator.ANY_OF, keys), Condition("from_seq", Operator.AT_MOST, at_most)),
+            (
+                Condition("document", Operator.ANY_OF, keys),
+                Condition("from_seq", Operator.AT_MOST, at),
+                Condition("to_seq", Operator.ABOVE, at),
+            ),
             newest_by=("from_seq", "epoch") if single else (),
             properties=_PLACE,
         )
@@ -78,9 +80,7 @@ class NewestRows:
         if single or len(found) < limit:
             return [_place(row) for row in found]
         middle = len(keys) // 2
-        halves = await asyncio.gather(
-            self._places(shard, keys[:middle], at_most), self._places(shard, keys[middle:], at_most)
-        )
+        halves = await asyncio.gather(self._places(shard, keys[:middle], at), self._places(shard, keys[middle:], at))
         return halves[0] + halves[1]
 
     async def _rows(self, shard: str, places: Sequence[_Place]) -> dict[RowId, DocumentRow]:

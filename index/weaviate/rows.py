@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Ty
 
 from index import manifest
 from index.manifest import ChunkId
-from index.model import OPEN, ChunkRow, ContentState, DocumentRow, Head, IndexIdentity, RowId, Vector, head_id
+from index.model import OPEN, ChunkRow, ContentState, DocumentRow, Head, IndexIdentity, Place, RowId, Vector, head_id
 from index.port import IndexRecord
 from index.weaviate.query import Found, Row, Value
 from schemas.errors import BrokenIndexError, PermanentError
@@ -163,6 +163,20 @@ def row_to_document(row: Found) -> DocumentRow:
     )
 
 
+def found_to_place(row: Found) -> Place:
+    """A document row without what it says. Raises BrokenIndexError."""
+    read = _Reader(row)
+    return Place(
+        id=RowId(row.id),
+        document=document_of_key(read.text("document")),
+        epoch=read.number("epoch"),
+        from_seq=read.number("from_seq"),
+        to_seq=read.number("to_seq"),
+        superseded=tuple(ChunkId(chunk) for chunk in read.texts("superseded")),
+        mutation=_valid(Coordinates.parse, read.text("mutation"), "a document row's mutation"),
+    )
+
+
 def head_to_row(identity: IndexIdentity, head: Head) -> Row:
     """The head of (tenant, epoch): always the same id."""
     properties: dict[str, Value] = {
@@ -170,6 +184,7 @@ def head_to_row(identity: IndexIdentity, head: Head) -> Row:
         "seq": head.seq,
         "swept_seq": head.swept_seq,
         "history_from": head.history_from,
+        "sweeps": head.sweeps,
         "earlier": json.dumps({str(epoch): seq for epoch, seq in head.earlier.items()}),
         "published_at": head.published_at.isoformat(),
     }
@@ -188,6 +203,7 @@ def row_to_head(tenant: Tenant, row: Found) -> Head:
         published_at=_valid(datetime.fromisoformat, read.text("published_at"), "a head's time"),
         swept_seq=read.number("swept_seq"),
         history_from=read.number("history_from"),
+        sweeps=read.number("sweeps"),
     )
 
 

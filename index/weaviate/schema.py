@@ -43,6 +43,7 @@ HEAD = {
     "seq": Kind.COUNT,
     "swept_seq": Kind.COUNT,
     "history_from": Kind.COUNT,
+    "sweeps": Kind.COUNT,
     "earlier": Kind.PAYLOAD,
     "published_at": Kind.PAYLOAD,
 }

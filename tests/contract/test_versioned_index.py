@@ -91,7 +91,7 @@ async def test_a_tenant_that_nobody_created_is_unknown(index: VersionedIndex) ->
     with pytest.raises(UnknownTenantError):
         await index.lexical_leg(nobody, "words", everyone(), 5)
     with pytest.raises(UnknownTenantError):
-        await index.document_rows(nobody, [of], at_most=9)
+        await index.document_rows(nobody, [of], at=9)
     with pytest.raises(UnknownTenantError):
         await index.insert_chunks(nobody, [chunk_row(of)])
     with pytest.raises(UnknownTenantError):
@@ -189,7 +189,7 @@ async def test_a_document_row_reads_back_as_it_was_written(index: VersionedIndex
         traceparent=None,
     )
     await index.insert_documents(tenant, [full, sparse])
-    assert (await index.document_rows(tenant, [of], at_most=2))[of] == (sparse, full)
+    assert (await index.document_rows(tenant, [of], at=2))[of] == (sparse, full)
 
 
 async def test_a_manifest_of_four_thousand_chunks_reads_back(index: VersionedIndex, tenant: Tenant) -> None:
@@ -197,7 +197,7 @@ async def test_a_manifest_of_four_thousand_chunks_reads_back(index: VersionedInd
     manifest = entries(4000)
     row = document_row(of, 1, manifest=manifest, superseded=tuple(entry.chunk_id for entry in manifest))
     await index.insert_documents(tenant, [row])
-    assert (await index.document_rows(tenant, [of], at_most=1))[of] == (row,)
+    assert (await index.document_rows(tenant, [of], at=1))[of] == (row,)
 
 
 async def test_document_rows_are_those_at_or_below_a_seq_newest_first(index: VersionedIndex, tenant: Tenant) -> None:
@@ -210,7 +210,7 @@ async def test_document_rows_are_those_at_or_below_a_seq_newest_first(index: Ver
         document_row(one, 6),
     ]
     await index.insert_documents(tenant, rows)
-    found = await index.document_rows(tenant, [one, other, unknown], at_most=5)
+    found = await index.document_rows(tenant, [one, other, unknown], at=5)
     assert found == {one: (rows[3], rows[0], rows[1]), other: (rows[2],), unknown: ()}
 
 
@@ -220,26 +220,26 @@ async def test_of_many_rows_of_many_documents_the_newest_are_complete(index: Ver
     of_hot = [document_row(hot, seq, manifest=(), superseded=()) for seq in range(1, 341)]
     of_quiet = [document_row(of, 400 + number, manifest=()) for number, of in enumerate(quiet)]
     await index.insert_documents(tenant, [*of_hot, *of_quiet])
-    found = await index.document_rows(tenant, [hot, *quiet], at_most=1000)
+    found = await index.document_rows(tenant, [hot, *quiet], at=1000)
     assert found[hot][:32] == tuple(reversed(of_hot[-32:]))
     assert [found[of] for of in quiet] == [(row,) for row in of_quiet]
-    assert (await index.document_rows(tenant, [hot], at_most=100))[hot][:32] == tuple(reversed(of_hot[68:100]))
+    assert (await index.document_rows(tenant, [hot], at=100))[hot][:32] == tuple(reversed(of_hot[68:100]))
 
 
 async def test_rows_that_were_read_before_are_read_again_beside_new_ones(index: VersionedIndex, tenant: Tenant) -> None:
     one, other = document(tenant, "one"), document(tenant, "other")
     first, second, third = document_row(one, 1), document_row(other, 2), document_row(one, 3)
     await index.insert_documents(tenant, [first, second])
-    assert await index.document_rows(tenant, [one, other], at_most=9) == {one: (first,), other: (second,)}
+    assert await index.document_rows(tenant, [one, other], at=9) == {one: (first,), other: (second,)}
     await index.insert_documents(tenant, [third])
-    assert await index.document_rows(tenant, [one, other], at_most=9) == {one: (third, first), other: (second,)}
-    assert await index.document_rows(tenant, [one], at_most=2) == {one: (first,)}
+    assert await index.document_rows(tenant, [one, other], at=9) == {one: (third, first), other: (second,)}
+    assert await index.document_rows(tenant, [one], at=2) == {one: (first,)}
     elsewhere = await new_tenant(index)
-    assert await index.document_rows(elsewhere, [one], at_most=9) == {one: ()}
+    assert await index.document_rows(elsewhere, [one], at=9) == {one: ()}
 
 
 async def test_no_documents_give_no_rows(index: VersionedIndex, tenant: Tenant) -> None:
-    assert await index.document_rows(tenant, [], at_most=5) == {}
+    assert await index.document_rows(tenant, [], at=5) == {}
     await index.insert_documents(tenant, [])
     await index.insert_chunks(tenant, [])
     assert await index.chunks(tenant, []) == {}
@@ -252,7 +252,7 @@ async def test_odd_names_are_told_apart_exactly(index: VersionedIndex, tenant: T
     near = [document(tenant, other) for other in (name[:-1] + "~", name[:-1] or "b", name.swapcase()) if other != name]
     row = document_row(of, 1)
     await index.insert_documents(tenant, [row, *(document_row(other, 1) for other in near)])
-    assert await index.document_rows(tenant, [of], at_most=1) == {of: (row,)}
+    assert await index.document_rows(tenant, [of], at=1) == {of: (row,)}
     assert await index.document_history(of, limit=5) == (row,)
     assert await index.rows_of_mutation(of, row.mutation) == (row,)
 
@@ -270,7 +270,7 @@ async def test_documents_whose_names_differ_only_in_source_or_end_are_other_docu
     rows = [document_row(of, 1) for of in documents]
     await index.insert_documents(tenant, rows)
     for of, row in zip(documents, rows, strict=True):
-        assert await index.document_rows(tenant, [of], at_most=1) == {of: (row,)}
+        assert await index.document_rows(tenant, [of], at=1) == {of: (row,)}
 
 
 async def test_history_is_newest_first_and_pages_without_parting_a_seq(index: VersionedIndex, tenant: Tenant) -> None:
@@ -365,7 +365,7 @@ async def test_a_tenant_never_sees_rows_of_another(index: VersionedIndex, tenant
     await index.insert_chunks(tenant, [chunk])
     await index.insert_documents(tenant, [row])
     assert await index.chunks(other, [chunk.id]) == {}
-    assert await index.document_rows(other, [of], at_most=9) == {of: ()}
+    assert await index.document_rows(other, [of], at=9) == {of: ()}
     assert await index.rows_at(other, 1) == ()
     assert await index.vector_leg(other, vector(1.0), everyone(), 5) == ()
     assert await index.lexical_leg(other, "plain words", everyone(), 5) == ()

@@ -1,0 +1,239 @@
+"""Carries the sweep out for one tenant: the steps of one bounded run (design §5; what is decided lies in index.sweep).
+
+A run belongs to the tenant's writer, between its commits, after a look at the heads showed its epoch still the highest:
+what that epoch has published is then valid for ever. `sweeps` in the head is written before and after rows of kept
+history are rewritten; an as-of read that saw it move asks again. A run that is cut off anywhere is begun again: closing
+and removing twice changes nothing.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from index.model import Head, Published, Seq
+from index.moments import HistoryUnavailableError, Moments
+from index.port import DeadRows, VersionedIndex
+from index.reader import READ_SECONDS
+from index.sweep import Marks, Slice, begun_at, dead_chunks, dead_documents, last_content, slices
+from runtime.clock import Clock
+
+NO_HISTORY = timedelta(0)
+_NO_HISTORY_SECONDS = 1.0
+"""How often, without history, the newest position becomes its end."""
+_PAGE = 64
+"""Seqs looked at together."""
+_REMOVED_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPolicy:
+    """How long things wait and how much is done at once."""
+
+    history: Callable[[], timedelta] = lambda: timedelta(hours=24)
+    """How long superseded rows are kept; 0: no as-of reads. Asked again at every run."""
+    wait_seconds: float = 2 * READ_SECONDS
+    """2 L: from being superseded, or from the end of history, until rows are touched."""
+    run_seconds: float = 0.05
+    """After so long a run begins nothing new: what a commit may have to wait."""
+    idle_run_seconds: float = 0.25
+    """The same while nobody waits."""
+    gap_seconds: float = 0.05
+    """Between two runs, so that as-of reads find a moment without one."""
+    rows: int = 64
+    """Closed together: 40 ms of a busy store."""
+    history_seconds: float = 60.0
+    """How often, at most, the end of history is looked for, and rows that it leaves behind."""
+    garbage_seconds: float = 600.0
+    """How often rows of dead writers are looked for: a paused one may write more."""
+
+
+def _nobody_waits() -> bool:
+    return True
+
+
+class Sweeper:
+    """The sweep of one tenant by one writer. Not safe for concurrent calls."""
+
+    def __init__(self, index: VersionedIndex, clock: Clock, policy: SweepPolicy) -> None:
+        self._index = index
+        self._clock = clock
+        self._policy = policy
+        self._moments = Moments(index, clock)
+        self._published = Marks()
+        self._ends = Marks()
+        """Ends of history."""
+        self._slices: deque[Slice] = deque()
+        self._expired: Seq = 0
+        self._dead: deque[DeadRows] = deque()
+        self._next_run = self._next_end = self._next_expiry = self._next_garbage = 0.0
+        self.closed = self.removed = 0
+        """Rows so far."""
+
+    def begin(self, head: Head) -> None:
+        """A take-over: everything published before counts from now."""
+        now = self._clock.monotonic()
+        self._published, self._ends = Marks(), Marks()
+        self._published.note(head.seq, now)
+        self._ends.note(head.history_from, now)
+        self._slices.clear()
+        self._dead.clear()
+        self._expired = 0
+        self._next_run = self._next_end = self._next_expiry = self._next_garbage = now
+
+    def note(self, head: Head) -> None:
+        """`head` is published, and nobody took over before it was."""
+        self._published.note(head.seq, self._clock.monotonic())
+
+    def due_in(self, head: Head) -> float:
+        """Seconds until a run may find work."""
+        now, wait = self._clock.monotonic(), self._policy.wait_seconds
+        times = [self._next_garbage]
+        if self._slices or self._dead or self._limit() > head.swept_seq:
+            times.append(now)
+        if self._end() > self._expired:
+            times.append(self._next_expiry)
+        times += [mark + wait for mark in (self._published.next(), self._ends.next()) if mark is not None]
+        if head.history_from < head.seq:
+            times.append(self._next_end)
+        return max(0.0, self._next_run - now, min(times) - now)
+
+    async def run(self, head: Head, is_idle: Callable[[], bool] = _nobody_waits) -> Head:
+        """One bounded run; the head as it left it. Raises TransientError, BrokenIndexError."""
+        began = self._clock.monotonic()
+
+        def goes_on() -> bool:
+            spent = self._clock.monotonic() - began
+            return spent < (self._policy.idle_run_seconds if is_idle() else self._policy.run_seconds)
+
+        head = await self._end_history(head)
+        head = await self._supersede(head, goes_on)
+        await self._expire(head, goes_on)
+        await self._collect(head, goes_on)
+        self._next_run = self._clock.monotonic() + self._policy.gap_seconds
+        return head
+
+    async def _end_history(self, head: Head) -> Head:
+        """Move history_from to what is in force as long ago as history is kept. Rows are removed 2 L later."""
+        now = self._clock.monotonic()
+        if now < self._next_end or head.history_from >= head.seq:
+            return head
+        keeps = self._policy.history()
+        if keeps <= NO_HISTORY:
+            self._next_end, end = now + _NO_HISTORY_SECONDS, head.seq
+        else:
+            end = await self._kept_from(head, keeps)
+            self._next_end = now + await self._until_later(head, end, keeps)
+        if end <= head.history_from:
+            return head
+        head = replace(head, history_from=end)
+        await self._index.put_head(head)
+        self._ends.note(end, self._clock.monotonic())
+        return head
+
+    async def _kept_from(self, head: Head, keeps: timedelta) -> Seq:
+        try:
+            return (await self._moments.at(Published(head), self._clock.now() - keeps)).seq
+        except HistoryUnavailableError:
+            return head.history_from
+
+    async def _until_later(self, head: Head, end: Seq, keeps: timedelta) -> float:
+        """Seconds until history ends later than `end`: when the row after it is as old as history."""
+        shortest, longest = self._policy.history_seconds, keeps.total_seconds()
+        rows = await self._index.rows_at(head.tenant, end + 1)
+        ages = [self._clock.now() - row.committed_at for row in rows if Published(head).is_valid(row)]
+        return max([shortest, *(longest - age.total_seconds() for age in ages)])
+
+    def _end(self) -> Seq:
+        """The end of history that no running read is before."""
+        return self._ends.reached(self._clock.monotonic() - self._policy.wait_seconds)
+
+    def _limit(self) -> Seq:
+        """Up to where superseded rows may be touched: without history they are only ever removed, once it has ended."""
+        limit = self._published.reached(self._clock.monotonic() - self._policy.wait_seconds)
+        return limit if self._policy.history() > NO_HISTORY else min(limit, self._end())
+
+    async def _supersede(self, head: Head, goes_on: Callable[[], bool]) -> Head:
+        """Close or remove what is superseded, older ones first."""
+        began = head
+        while goes_on():
+            if not self._slices:
+                if head.swept_seq >= self._limit():
+                    break
+                self._slices.extend(await self._load(head))
+            part = self._slices[0]
+            if part.closes and not head.is_sweeping:
+                head = replace(head, sweeps=head.sweeps + 1)
+                await self._index.put_head(head)
+            await self._carry_out(head, part)
+            self._slices.popleft()
+            head = replace(head, swept_seq=max(head.swept_seq, part.swept_seq))
+        if head.is_sweeping:
+            head = replace(head, sweeps=head.sweeps + 1)
+        if head != began:
+            await self._index.put_head(head)
+        return head
+
+    async def _load(self, head: Head) -> tuple[Slice, ...]:
+        upto = min(self._limit(), head.swept_seq + _PAGE)
+        changed = await self._index.places(head.tenant, after=head.swept_seq, at_most=upto)
+        still_open = await self._index.open_places({place.document for place in changed}, at_most=upto)
+        return slices(Published(head), changed, still_open, upto=upto, history_from=self._end(), size=self._policy.rows)
+
+    async def _carry_out(self, head: Head, part: Slice) -> None:
+        if part.chunks:
+            await self._index.close_chunks(head.tenant, part.chunks)
+        if part.documents:
+            await self._index.close_documents(head.tenant, part.documents)
+        if part.removed:
+            await self._index.remove_chunks(head.tenant, part.removed)
+        self.closed += len(part.chunks) + len(part.documents)
+        self.removed += len(part.removed)
+
+    async def _expire(self, head: Head, goes_on: Callable[[], bool]) -> None:
+        """Remove chunk rows that were closed, and that history has ended for."""
+        end = self._end()
+        if self._clock.monotonic() < self._next_expiry:
+            return
+        while self._expired < end and goes_on():
+            found = await self._index.closed_chunks(head.tenant, at_most=end, limit=_REMOVED_AT_ONCE)
+            if found:
+                await self._index.remove_chunks(head.tenant, found)
+                self.removed += len(found)
+            if len(found) < _REMOVED_AT_ONCE:
+                self._expired = end
+                self._next_expiry = self._clock.monotonic() + self._policy.history_seconds
+
+    async def _collect(self, head: Head, goes_on: Callable[[], bool]) -> None:
+        """Remove what lower epochs left behind."""
+        if not self._dead:
+            if self._clock.monotonic() < self._next_garbage:
+                return
+            self._next_garbage = self._clock.monotonic() + self._policy.garbage_seconds
+            self._dead.extend(dead_documents(head))
+        while self._dead and goes_on():
+            if await self._collect_some(head, self._dead[0]):
+                self._dead.popleft()
+
+    async def _collect_some(self, head: Head, dead: DeadRows) -> bool:
+        """Whether that was all."""
+        of_chunks = dead if dead.above < 0 else dead_chunks(dead, await self._last_content(head, dead.low))
+        chunks = await self._index.dead_chunks(head.tenant, of_chunks, limit=_REMOVED_AT_ONCE)
+        if chunks:
+            await self._index.remove_chunks(head.tenant, chunks)
+        documents = await self._index.dead_documents(head.tenant, dead, limit=_REMOVED_AT_ONCE)
+        if documents:
+            await self._index.remove_documents(head.tenant, documents)
+        self.removed += len(chunks) + len(documents)
+        return max(len(chunks), len(documents)) < _REMOVED_AT_ONCE
+
+    async def _last_content(self, head: Head, epoch: int) -> Seq:
+        """The last seq of an earlier epoch that is not a hide's, or what was published before it began."""
+        published, first, last = Published(head), begun_at(head, epoch), head.earlier[epoch]
+        while last > first:
+            after = max(first, last - _PAGE)
+            found = last_content(published, await self._index.places(head.tenant, after=after, at_most=last))
+            if found is not None:
+                return found
+            last = after
+        return first
