@@ -19,7 +19,7 @@ from schemas.identity import Document, principal
 from schemas.records import Coordinates, DocumentChange, Origin
 from schemas.sources import SourceConfig
 from schemas.topics import CHANGES, Topics
-from schemas.versions import RANKS, Op, StatedVersion, Version
+from schemas.versions import RANKS, Op, StatedVersion, Version, tied
 
 MAX_TITLE_CHARS = 512
 MAX_URL_CHARS = 2048
@@ -70,6 +70,12 @@ class Event:
     labels: Mapping[str, str] = field(default_factory=dict)
     actor: str | None = None
     event_time: datetime | None = None
+    tenant: str | None = None
+    """Where the source's declaration lets a row name it; None: the source's own."""
+    tie: int = 0
+    """Order among changes of one sequence, from a captured table."""
+    private: tuple[str, ...] = field(default=(), repr=False)
+    """Values of declared personal data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,7 @@ def change_from(event: Event, source: SourceConfig, receipt: Receipt, max_bytes:
         acl=None if event.acl is None else _acl(event.acl),
         default_acl=source.default_acl,
         labels=_labels(event.labels),
+        private=event.private,
         event_time=_event_time(event.event_time, receipt.received_at),
         received_at=receipt.received_at,
         origin=receipt.origin,
@@ -168,8 +175,10 @@ async def append_changes(log: Log, topics: Topics, changes: Sequence[DocumentCha
 
 
 def _document(event: Event, source: SourceConfig) -> Document:
+    if event.tenant is not None and not source.may_name(event.tenant):
+        raise InvalidEventError("tenant", f"is none that source {source.name} may name: see its tenants")
     try:
-        return Document.checked(source.tenant, source.name, event.doc_id)
+        return Document.checked(event.tenant or source.tenant, source.name, event.doc_id)
     except InvalidNameError as error:
         raise InvalidEventError("doc_id", str(error)) from None
 
@@ -194,6 +203,9 @@ def _check_fit(event: Event) -> None:
 
 
 def _version(event: Event, source: SourceConfig) -> StatedVersion:
+    if source.kind == "postgres":
+        assert event.version is not None, "a captured change states its place in the write-ahead log"
+        return StatedVersion(source.epoch, event.version, tied(RANKS[event.op], event.tie))
     if source.versioning == "log":
         if event.version is not None:
             raise InvalidEventError("version", f"source {source.name} is versioned by the log: leave the version out")

@@ -30,6 +30,13 @@ class Rank(IntEnum):
 
 RANKS = {Op.UPSERT: Rank.UPSERT, Op.ACL: Rank.ACL, Op.DELETE: Rank.DELETE, Op.ERASE: Rank.ERASE}
 
+_OPS = len(Rank)
+
+
+def tied(rank: Rank, tie: int) -> int:
+    """A version's rank where several changes share a sequence: their order first, what they do after it."""
+    return rank + _OPS * tie
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Version:
