@@ -15,6 +15,7 @@ from index.model import ChunkRow, DocumentRow, Moment, Published, Seq, Vector, n
 from index.moments import AsOf, Moments
 from index.port import Hit, LegFilter, VersionedIndex
 from index.states import NewestStates, history_before, states_at
+from index.undisturbed import Undisturbed
 from runtime.clock import Clock
 from schemas.errors import BrokenIndexError, TransientError
 from schemas.identity import Document, Source, Tenant
@@ -26,6 +27,7 @@ READ_SECONDS = 10.0
 _WIDENINGS = (4, 16, 64)
 _MOST_HITS = 10_000
 """What the store answers at most."""
+_TEXT_PAUSES = (0.02, 0.08)
 _POLL_SECONDS = (0.002, 0.002, 0.003, 0.005, 0.01, 0.02)
 
 
@@ -103,6 +105,7 @@ class Reader:
         self._index = index
         self._newest = NewestStates(index)
         self._moments = Moments(index, clock)
+        self._undisturbed = Undisturbed(self.position, clock)
         self._clock = clock
         self._read_seconds = read_seconds
 
@@ -135,7 +138,13 @@ class Reader:
         raise TransientError(f"a read took longer than {self._read_seconds:g} s twice")
 
     async def _retrieve(self, question: Question, published: Published | None) -> Retrieved:
-        published = published or await self.position(question.tenant)
+        if question.as_of is None:
+            return await self._retrieve_on(published or await self.position(question.tenant), question)
+        return await self._undisturbed.read(
+            question.tenant, lambda before: self._retrieve_on(before, question), published
+        )
+
+    async def _retrieve_on(self, published: Published, question: Question) -> Retrieved:
         at = await self._moments.at(published, question.as_of)
         view = _View(published, at.seq)
         where = _leg_filter(question, at.seq)
@@ -190,8 +199,16 @@ class Reader:
     async def texts(
         self, tenant: Tenant, ids: Collection[ChunkId], *, vectors: bool = False
     ) -> Mapping[ChunkId, ChunkRow]:
-        """Text of survivors. A row that was removed meanwhile is missing."""
-        return await self._index.chunks(tenant, ids, vectors=vectors) if ids else {}
+        """Text of survivors. A row that was removed meanwhile is missing; one that is being closed may be, for moments:
+        what is missing is asked for again.
+        """
+        found: dict[ChunkId, ChunkRow] = {}
+        for pause in (0.0, *_TEXT_PAUSES):
+            missing = set(ids) - found.keys()
+            if missing:
+                await asyncio.sleep(pause)
+                found |= await self._index.chunks(tenant, missing, vectors=vectors)
+        return found
 
     async def document(
         self, document: Document, principals: frozenset[str], *, as_of: AsOf | None = None, history: bool = False
@@ -199,7 +216,23 @@ class Reader:
         """One document's state and the position it was read at; no state whether it is absent, deleted or forbidden:
         today, or to all of today's groups then.
         """
-        published = await self.position(document.tenant)
+
+        async def read(published: Published) -> tuple[Moment, DocumentRow | None]:
+            return await self._document_on(published, document, principals, as_of=as_of, history=history)
+
+        if as_of is None:
+            return await read(await self.position(document.tenant))
+        return await self._undisturbed.read(document.tenant, read)
+
+    async def _document_on(
+        self,
+        published: Published,
+        document: Document,
+        principals: frozenset[str],
+        *,
+        as_of: AsOf | None,
+        history: bool,
+    ) -> tuple[Moment, DocumentRow | None]:
         at = await self._moments.at(published, as_of)
         today = (await states_at(self._index, published, document.tenant, [document], published.seq)).get(document)
         if today is None or not _may_read(today, principals, history=history):
@@ -222,16 +255,19 @@ class Reader:
         """The document's audit trail, newest first: up to `limit` rows, fewer only at its end. Empty whether it is
         absent or forbidden; rows written for none of `principals` are left out.
         """
-        published = await self.position(document.tenant)
-        today = (await states_at(self._index, published, document.tenant, [document], published.seq)).get(document)
-        if today is None or not _may_read(today, principals, history=history):
-            return published.newest, ()
-        ceiling = published.seq + 1 if below is None else min(below, published.seq + 1)
 
-        def counts(row: DocumentRow) -> bool:
-            return published.is_valid(row) and _was_written_for(row, principals)
+        async def read(published: Published) -> tuple[Moment, tuple[DocumentRow, ...]]:
+            today = (await states_at(self._index, published, document.tenant, [document], published.seq)).get(document)
+            if today is None or not _may_read(today, principals, history=history):
+                return published.newest, ()
+            ceiling = published.seq + 1 if below is None else min(below, published.seq + 1)
 
-        return published.newest, await history_before(self._index, document, ceiling, limit=limit, counts=counts)
+            def counts(row: DocumentRow) -> bool:
+                return published.is_valid(row) and _was_written_for(row, principals)
+
+            return published.newest, await history_before(self._index, document, ceiling, limit=limit, counts=counts)
+
+        return await self._undisturbed.read(document.tenant, read)
 
     async def wait_for(self, document: Document, register: str, version: Version, *, until: float) -> bool:
         """Wait until a published row has `register` (content or acl) at `version` or higher; `until` is monotonic time.

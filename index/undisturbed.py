@@ -1,0 +1,75 @@
+"""Reads of kept history that no run of the sweep fell into: a row being closed is in no posting list for moments.
+
+The head says when a run begins and ends (`sweeps`). A read that saw it move, or another writer's head, asks again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from index.model import Published
+from runtime.clock import Clock
+from schemas.errors import BrokenIndexError, TransientError
+from schemas.identity import Tenant
+
+STALE_SECONDS = 5.0
+"""A run that is seen for so long has ended with its writer: one takes a quarter of a second."""
+_GIVE_UP_SECONDS = 8.0
+_POLL_SECONDS = 0.01
+
+T = TypeVar("T")
+Position = Callable[[Tenant], Awaitable[Published]]
+
+
+class Undisturbed:
+    """Of one reader; safe for concurrent calls."""
+
+    def __init__(self, position: Position, clock: Clock) -> None:
+        self._position = position
+        self._clock = clock
+        self._running: dict[Tenant, tuple[tuple[int, int], float]] = {}
+        """Tenant -> a run that was seen, and when first."""
+
+    async def read(
+        self, tenant: Tenant, read: Callable[[Published], Awaitable[T]], known: Published | None = None
+    ) -> T:
+        """What `read` makes of the newest position, with no run of the sweep from before it to after it.
+
+        `known`: the newest position, where it has just been read. Raises what `read` raises, and TransientError.
+        """
+        until = self._clock.monotonic() + _GIVE_UP_SECONDS
+        before = known or await self._position(tenant)
+        while True:
+            if self._is_quiet(tenant, before):
+                failure: BrokenIndexError | None = None
+                try:
+                    result = await read(before)
+                except BrokenIndexError as error:  # a row that is missing for a moment looks like one that is lost
+                    failure = error
+                after = await self._position(tenant)
+                if _run(after) == _run(before):
+                    if failure is not None:
+                        raise failure
+                    return result
+                before = after
+            else:
+                await asyncio.sleep(_POLL_SECONDS)
+                before = await self._position(tenant)
+            if self._clock.monotonic() > until:
+                raise TransientError("history was being swept all the time: ask again")
+
+    def _is_quiet(self, tenant: Tenant, published: Published) -> bool:
+        """Whether no run is under way, but for one that its writer did not live to end."""
+        if not published.head.is_sweeping:
+            self._running.pop(tenant, None)
+            return True
+        run, now = _run(published), self._clock.monotonic()
+        seen, since = self._running.get(tenant, (run, now))
+        if seen != run:
+            since = now
+        self._running[tenant] = (run, since)
+        return now - since >= STALE_SECONDS
+
+
+def _run(published: Published) -> tuple[int, int]:
+    return published.head.epoch, published.head.sweeps
