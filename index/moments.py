@@ -63,11 +63,11 @@ class Moments:
             raise HistoryUnavailableError(published.head.history_from)
         if as_of == 0:
             return Moment(0, None)
-        row = await self._row_at(published, as_of)
+        row = await row_at(self._index, published, as_of)
         if row.batch_to != as_of:
             if row.batch_from == 0:
                 return Moment(0, None)
-            row = await self._row_at(published, row.batch_from)
+            row = await row_at(self._index, published, row.batch_from)
         return Moment(row.from_seq, row.committed_at)
 
     async def _at_time(self, published: Published, as_of: datetime) -> Moment:
@@ -91,16 +91,17 @@ class Moments:
         """
         low, high = Moment(0, None), published.seq
         while low.seq < high:
-            row = await self._row_at(published, (low.seq + high) // 2 + 1)
+            row = await row_at(self._index, published, (low.seq + high) // 2 + 1)
             if row.committed_at <= time:
                 low = Moment(row.batch_to, row.committed_at)
             else:
                 high = row.batch_from
         return low
 
-    async def _row_at(self, published: Published, seq: Seq) -> DocumentRow:
-        """The one valid document row of a published seq."""
-        valid = [row for row in await self._index.rows_at(published.head.tenant, seq) if published.is_valid(row)]
-        if len(valid) != 1:
-            raise BrokenIndexError(f"tenant {published.head.tenant}: {len(valid)} valid document rows at seq {seq}")
-        return valid[0]
+
+async def row_at(index: VersionedIndex, published: Published, seq: Seq) -> DocumentRow:
+    """The one valid document row of a published seq. Raises BrokenIndexError."""
+    valid = [row for row in await index.rows_at(published.head.tenant, seq) if published.is_valid(row)]
+    if len(valid) != 1:
+        raise BrokenIndexError(f"tenant {published.head.tenant}: {len(valid)} valid document rows at seq {seq}")
+    return valid[0]

@@ -73,11 +73,23 @@ STEP_SECONDS = Metric(
     "millstream_step_seconds", "histogram", "Time of one step of preparing or applying", ("stage", "step")
 )
 CHUNKS = Metric("millstream_chunks_total", "counter", "Chunks by how their vector was obtained", ("vector",))
+PERSONAL_VALUES = Metric(
+    "millstream_personal_values_total",
+    "counter",
+    "Values of personal data found in documents, by what became of them",
+    ("kind", "action"),
+)
 COMMITS = Metric("millstream_commits_total", "counter", "Mutations made visible", ("op",))
 COMMIT_MUTATIONS = Metric("millstream_commit_mutations", "histogram", "Mutations in one group commit", (), SIZES)
 TAKE_OVERS = Metric("millstream_take_overs_total", "counter", "Tenants taken over by a writer")
 FRESHNESS_SECONDS = Metric(
     "millstream_freshness_seconds", "histogram", "Time from receiving a change to publishing it", ("op",)
+)
+HIDE_SECONDS = Metric(
+    "millstream_hide_seconds",
+    "histogram",
+    "Time from receiving a delete or an acl to hiding what it takes away",
+    ("op",),
 )
 ALERTS = Metric(
     "millstream_alerts_total", "counter", "Events an operator must look at, by their stable name", ("alert",)
@@ -97,6 +109,7 @@ QUERIES_UNDER_WAY = Metric("millstream_queries_under_way", "gauge", "Requests be
 QUERY_WIDENINGS = Metric(
     "millstream_query_widenings_total", "counter", "Times a starved leg of retrieval was asked again, wider", ("leg",)
 )
+CHANGE_STREAMS = Metric("millstream_change_streams", "gauge", "Clients that follow /v1/changes")
 CACHE = Metric(
     "millstream_cache_total", "counter", "Questions by what the answer cache did: hit, miss, bypass", ("outcome",)
 )

@@ -43,7 +43,7 @@ class ApiKeys:
             (
                 bytes.fromhex(entry.sha256),
                 entry.expires,
-                caller(entry.tenant, entry.sub, entry.groups, entry.scopes, "api_key"),
+                caller(entry.tenant, entry.sub, entry.groups, entry.scopes, "api_key", entry.expires),
             )
             for entry in entries
         )

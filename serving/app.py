@@ -58,7 +58,8 @@ def _around(metrics: Metrics, clock: Clock) -> Middleware:
         seconds = clock.monotonic() - started
         endpoint = _endpoint(request)
         metrics.count(QUERY_REQUESTS, endpoint=endpoint, status=str(response.status))
-        metrics.observe(QUERY_SECONDS, seconds, endpoint=endpoint)
+        if isinstance(response, web.Response):  # a stream lasts for as long as its client likes
+            metrics.observe(QUERY_SECONDS, seconds, endpoint=endpoint)
         if request.path not in _UNLOGGED:
             _leave_line(request, response.status, endpoint, seconds, noted)
         return response

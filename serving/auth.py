@@ -7,7 +7,7 @@ algorithm of its kind. There is no anonymous mode.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeGuard
 
 import jwt
@@ -124,9 +124,17 @@ def _caller_of(claims: Mapping[str, object]) -> Caller:
     if not _is_strings(groups) or not _is_strings(scopes):
         raise unauthenticated("The claims groups and scopes are lists of strings.")
     try:
-        return caller(tenant, subject, groups, scopes, "jwt")
+        return caller(tenant, subject, groups, scopes, "jwt", _time_of(claims["exp"]))
     except InvalidNameError as error:
         raise unauthenticated(f"A claim of the token is not allowed: {error}.") from None
+
+
+def _time_of(expires: object) -> datetime | None:
+    """`exp` as a time; None for one beyond the calendar."""
+    try:
+        return datetime.fromtimestamp(float(str(expires)), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _is_strings(value: object) -> TypeGuard[list[str]]:

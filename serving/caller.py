@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from schemas.errors import InvalidNameError
@@ -23,6 +24,8 @@ class Caller:
     """The groups, `user:<sub>` and `public`; never empty."""
     scopes: frozenset[str]
     via: Literal["jwt", "api_key"]
+    expires: datetime | None = None
+    """When the credential ends; None: never."""
 
     @property
     def subject_hash(self) -> str:
@@ -31,7 +34,12 @@ class Caller:
 
 
 def caller(
-    tenant: str, subject: str, groups: Iterable[str], scopes: Iterable[str], via: Literal["jwt", "api_key"]
+    tenant: str,
+    subject: str,
+    groups: Iterable[str],
+    scopes: Iterable[str],
+    via: Literal["jwt", "api_key"],
+    expires: datetime | None = None,
 ) -> Caller:
     """Check the names of a credential. Raises InvalidNameError; also for a group that is not a group's to claim."""
     user = principal(USER_PREFIX + subject)
@@ -40,4 +48,5 @@ def caller(
         raise InvalidNameError("groups must not list public nor user:<sub>; both are added by the server")
     if subject != subject.strip():
         raise InvalidNameError("sub must not begin or end with white space")
-    return Caller(tenant_name(tenant), subject, frozenset({*named, user, PUBLIC}), frozenset(scopes) & SCOPES, via)
+    principals = frozenset({*named, user, PUBLIC})
+    return Caller(tenant_name(tenant), subject, principals, frozenset(scopes) & SCOPES, via, expires)

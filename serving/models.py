@@ -312,6 +312,23 @@ class VersionsResponse(_Model):
     request_id: str
 
 
+class ChangeOut(_Model):
+    """One commit that the caller may know of; of a document that is gone for the caller, not how."""
+
+    seq: int
+    position: Position
+    """The position that it became visible with."""
+    source: str
+    doc_id: str
+    op: str
+    """upsert, acl, or `gone`: deleted, or no longer the caller's to read."""
+    present: bool
+    title: str | None
+    version: str | None
+    committed_at: datetime
+    change: RecordOut
+
+
 class ProblemOut(BaseModel):
     """RFC 9457 problem details."""
 

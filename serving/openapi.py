@@ -6,6 +6,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from serving.models import (
+    ChangeOut,
     DocumentResponse,
     ProblemOut,
     QueryRequest,
@@ -66,6 +67,26 @@ def _content(description: str, model: type[BaseModel]) -> dict[str, object]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
+def _stream() -> dict[str, object]:
+    operation = _operation("What was committed, as server-sent events", ChangeOut, None, [])
+    operation["parameters"] = [
+        _query_parameter("after", {"type": "integer"}),
+        _query_parameter("source", {"type": "array", "items": {"type": "string"}}),
+        _query_parameter("follow", {"type": "boolean", "default": True}),
+        {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}},
+    ]
+    events = {"text/event-stream": {"schema": {"$ref": f"#/components/schemas/{ChangeOut.__name__}"}}}
+    told = {"description": "events `change`, each with a JSON object, and at last `end`", "content": events}
+    gone = _problem("Last-Event-ID is of another build of the index")
+    responses = operation["responses"]
+    assert isinstance(responses, dict)
+    operation["responses"] = {code: answer for code, answer in responses.items() if code != "404"} | {
+        "200": told,
+        "410": gone,
+    }
+    return operation
+
+
 def openapi() -> dict[str, object]:
     """The whole description, as a JSON object."""
     requests: list[type[BaseModel]] = [QueryRequest, SearchRequest, TokenRequest]
@@ -75,6 +96,7 @@ def openapi() -> dict[str, object]:
         DocumentResponse,
         VersionsResponse,
         TokenResponse,
+        ChangeOut,
         ProblemOut,
     ]
     _, schemas = models_json_schema(
@@ -97,6 +119,7 @@ def openapi() -> dict[str, object]:
             f"{document}/versions": {
                 "get": _operation("A document's states", VersionsResponse, None, [*place, limit, below])
             },
+            "/v1/changes": {"get": _stream()},
             "/v1/tokens": {"post": _operation("A freshness token for a change", TokenResponse, TokenRequest, [])},
         },
         "components": {

@@ -4,11 +4,16 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
+from index.model import Seq
 from index.moments import AsOf
+from schemas.errors import InvalidNameError
+from schemas.identity import Source, source_name
 from serving.answer import Answering
 from serving.auth import Authenticator, require
 from serving.caller import QUERY, Caller
+from serving.changes import SLOW_SECONDS, Changes, Wanted
 from serving.documents import MAX_VERSIONS, Documents
+from serving.event_stream import send_events
 from serving.incoming import parse
 from serving.models import MAX_SEQ, TokenRequest, point_in_time
 from serving.openapi import openapi
@@ -24,11 +29,17 @@ class Views:
     """Handlers over the flow."""
 
     def __init__(
-        self, answering: Answering, documents: Documents, tokens: Tokens, authenticator: Authenticator
+        self,
+        answering: Answering,
+        documents: Documents,
+        tokens: Tokens,
+        changes: Changes,
+        authenticator: Authenticator,
     ) -> None:
         self._answering = answering
         self._documents = documents
         self._tokens = tokens
+        self._changes = changes
         self._authenticator = authenticator
         self._openapi = orjson.dumps(openapi())
 
@@ -39,6 +50,7 @@ class Views:
         app.router.add_get("/v1/documents/{source}/{doc_id}", self.document)
         app.router.add_get("/v1/documents/{source}/{doc_id}/versions", self.versions)
         app.router.add_post("/v1/tokens", self.token)
+        app.router.add_get("/v1/changes", self.changes)
         app.router.add_get("/v1/openapi.json", self.description)
 
     async def query(self, request: web.Request) -> web.Response:
@@ -50,16 +62,14 @@ class Views:
     async def document(self, request: web.Request) -> web.Response:
         caller = self._caller(request)
         _only(request, "as_of", "text")
-        text = request.query.get("text", "false")
-        if text not in {"true", "false"}:
-            raise bad_request("text is true or false.", "text")
+        text = _flag(request, "text", default=False)
         source, doc_id = _place(request)
         found = await self._documents.document(
             caller,
             source,
             doc_id,
             as_of=_as_of(request),
-            text=text == "true",
+            text=text,
             request_id=request[REQUEST_ID],
         )
         return _json(found)
@@ -82,6 +92,20 @@ class Views:
         caller = self._caller(request)
         incoming = await _incoming(request)
         return _json(self._tokens.token(caller, parse(TokenRequest, incoming.body), incoming.request_id))
+
+    async def changes(self, request: web.Request) -> web.StreamResponse:
+        caller = self._caller(request)
+        _only(request, "after", "source", "follow")
+        follow = _flag(request, "follow", default=True)
+        wanted = Wanted(self._resumed(request), _sources(request), follow, lambda: request.transport is None)
+        after = await self._changes.begin(caller, wanted)
+        events = self._changes.stream(caller, wanted, after)
+        return await send_events(request, events, request[REQUEST_ID], SLOW_SECONDS)
+
+    def _resumed(self, request: web.Request) -> Seq | None:
+        """A client that comes back has the address it began with, and the last id it got: that one counts."""
+        given = request.headers.get("Last-Event-ID", "")
+        return self._changes.resumed_from(given) if given else _number(request, "after", 0, MAX_SEQ)
 
     async def description(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._openapi, content_type="application/json")
@@ -121,6 +145,20 @@ def _number(request: web.Request, name: str, least: int, most: int) -> int | Non
     if not text.isascii() or not text.isdigit() or len(text) > _DIGITS or not least <= int(text) <= most:
         raise bad_request(f"{name} is a whole number from {least} to {most}.", name)
     return int(text)
+
+
+def _flag(request: web.Request, name: str, *, default: bool) -> bool:
+    text = request.query.get(name, str(default).lower())
+    if text not in {"true", "false"}:
+        raise bad_request(f"{name} is true or false.", name)
+    return text == "true"
+
+
+def _sources(request: web.Request) -> frozenset[Source]:
+    try:
+        return frozenset(source_name(name) for name in request.query.getall("source", []))
+    except InvalidNameError as error:
+        raise bad_request(f"source: {error}.", "source") from None
 
 
 def _as_of(request: web.Request) -> AsOf | None:

@@ -9,6 +9,7 @@ from aiohttp import web
 from index.embedding.port import Embedder
 from index.port import VersionedIndex
 from index.reader import Reader
+from index.trail import Trail
 from runtime.clock import Clock
 from runtime.freshness_token import FreshnessToken, TokenKey, open_token
 from runtime.health import NotReady
@@ -19,6 +20,7 @@ from serving.answer import Answering, Parts
 from serving.app import build_app
 from serving.auth import Authenticator
 from serving.cache import AnswerCache, CacheSize
+from serving.changes import Changes
 from serving.commits import CommitFeed
 from serving.core.threshold import Thresholds
 from serving.documents import Documents
@@ -51,10 +53,11 @@ class Outside:
 def build_api(outside: Outside, limits: Limits, thresholds: Thresholds, not_ready: NotReady) -> web.Application:
     """The application; closing it closes the embedding threads, not the index."""
     reader = Reader(outside.index, outside.clock)
+    positions = Positions(reader.position)
     questions = Questions(outside.embedder)
     parts = Parts(
         reader=reader,
-        recall=Recall(Positions(reader.position), _cache(outside)),
+        recall=Recall(positions, _cache(outside)),
         identity=outside.index.identity,
         questions=questions,
         authenticator=outside.authenticator,
@@ -66,12 +69,19 @@ def build_api(outside: Outside, limits: Limits, thresholds: Thresholds, not_read
     )
     documents = Documents(reader, outside.index.identity)
     tokens = Tokens(outside.token_key, outside.sources)
-    views = Views(Answering(parts), documents, tokens, outside.authenticator)
+    changes = Changes(
+        positions, Trail(outside.index), outside.index.identity, outside.feed, outside.clock, outside.metrics
+    )
+    views = Views(Answering(parts), documents, tokens, changes, outside.authenticator)
     app = build_app(views, outside.metrics, outside.clock, not_ready)
+
+    async def end_streams(_app: web.Application) -> None:
+        changes.stop()
 
     async def close(_app: web.Application) -> None:
         questions.close()
 
+    app.on_shutdown.append(end_streams)
     app.on_cleanup.append(close)
     return app
 

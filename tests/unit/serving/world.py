@@ -1,5 +1,6 @@
 """An API on the twins: documents put in by the real writer, questions asked over HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,13 +19,17 @@ from index.rows import PositionedMutation
 from index.writer import TenantWriter
 from runtime.clock import ManualClock, SystemClock
 from runtime.freshness_token import TokenKey, seal
+from runtime.log_port import MemoryLog, MemoryTail
 from runtime.metrics import Metrics
 from runtime.settings import Settings, settings_from
+from schemas.codec import encode
 from schemas.identity import Document, Tenant
-from schemas.records import Chunk, Content, Coordinates, Mutation, Origin
+from schemas.records import Chunk, Commit, Content, Coordinates, Mutation, Origin
 from schemas.sources import Sources
+from schemas.topics import COMMITS
 from schemas.versions import RANKS, Op, Version
 from serving.auth import build_authenticator, issue_token
+from serving.commits import CommitFeed
 from serving.core.threshold import Thresholds
 from serving.limit import Limits
 from serving.wiring import Outside, build_api
@@ -44,12 +49,28 @@ def settings(**more: str) -> Settings:
     )
 
 
+class ToldCommits(MemoryCommitLog):
+    """A writer's log whose commits an API can follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = MemoryLog()
+        self.is_silent = False
+        """Emit nothing: a writer that died between publishing and telling."""
+
+    async def emit(self, commits: Sequence[Commit]) -> None:
+        """See `index.port.CommitLog`."""
+        await super().emit(commits)
+        for commit in () if self.is_silent else commits:
+            await self.told.append(COMMITS, 0, commit.tenant, encode(commit))
+
+
 @dataclass
 class World:
     """Two tenants' documents, and the API in front of them."""
 
     index: MemoryIndex
-    log: MemoryCommitLog
+    log: ToldCommits
     embedder: HashedWordsEmbedder
     metrics: Metrics
     writers: dict[str, TenantWriter] = field(default_factory=dict)
@@ -196,7 +217,7 @@ async def world(
     memory = MemoryIndex(IDENTITY)
     await memory.create(IndexRecord(IDENTITY, {"embedder": embedder.fingerprint}, {}, embedder.dimension, START))
     metrics = Metrics()
-    here = World(memory, MemoryCommitLog(), embedder, metrics)
+    here = World(memory, ToldCommits(), embedder, metrics)
     clock = SystemClock()
     await memory.create_tenant(first_head(Tenant("acme"), START))
     here.writers["acme"] = TenantWriter(memory, here.log, Tenant("acme"), here.clock, name="w")
@@ -204,10 +225,12 @@ async def world(
     async def ready() -> Sequence[str]:
         return ()
 
-    outside = Outside(
-        index or memory, embedder, build_authenticator(settings(), clock), KEY, clock, metrics, lambda: sources
-    )
+    feed = CommitFeed(MemoryTail(here.log.told, COMMITS, 1), metrics)
+    authenticator = build_authenticator(settings(), clock)
+    outside = Outside(index or memory, embedder, authenticator, KEY, clock, metrics, lambda: sources, feed)
     app = build_api(outside, limits or Limits(), thresholds, ready)
+    reading = asyncio.create_task(feed.run())
     async with TestClient(TestServer(app)) as client:
         here.client = client
         yield here
+    reading.cancel()
