@@ -4,6 +4,7 @@ Every process builds `Settings` once, in its `__main__`, and hands parts of it o
 `millstream up` writes them into the project's `.millstream/` and the processes it starts inherit them.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -48,6 +49,13 @@ class Settings(BaseSettings):
     kafka_replication_factor: int = Field(1, ge=1, le=9, description="replicas of each topic")
 
     connect_url: str = Field("http://127.0.0.1:18083", description="Kafka Connect REST address")
+    connect_secrets_dir: Path | None = Field(
+        None, description="folder that Connect's config provider `dir` reads; `source apply` writes passwords there"
+    )
+    connect_password: str = Field(
+        "",
+        description="reference by which another Connect finds a source's password: ${env:NAME}; {source} is filled in",
+    )
 
     weaviate_http: str = Field("127.0.0.1:18080", description="Weaviate REST, host:port")
     weaviate_grpc: str = Field("127.0.0.1:15051", description="Weaviate gRPC, host:port")
@@ -66,11 +74,15 @@ class Settings(BaseSettings):
     ingest_port: int = Field(18801, ge=0, le=65535, description="webhook receiver's port")
     api_host: str = Field("127.0.0.1", description="query API listens here")
     api_port: int = Field(18800, ge=0, le=65535, description="query API's port")
+    answer_cache_mb: int = Field(64, ge=0, le=65_536, description="answers the query API keeps in memory; 0 = none")
     metrics_port: int = Field(
         0, ge=0, le=65535, description="a stage's /metrics and /healthz port on loopback; 0 = none"
     )
 
     token_key: SecretStr = Field(SecretStr(""), description="key that seals freshness tokens, base64url of 32 bytes")
+    redaction_key: SecretStr = Field(
+        SecretStr(""), description="key of the pseudonyms that stand for personal data; another key, other pseudonyms"
+    )
     jwt_secret: SecretStr = Field(SecretStr(""), description="shared secret of bearer tokens (HS256)")
     jwt_jwks_file: Path | None = Field(None, description="JWKS file with public keys, instead of a shared secret")
     jwt_issuer: str = Field("millstream-dev", description="required `iss` of bearer tokens")
@@ -87,6 +99,11 @@ class Settings(BaseSettings):
     )
     dead_letter_burst: int = Field(50, ge=1, description="dead letters in a row that are no reason to stop yet")
     group_commit: int = Field(64, ge=1, le=512, description="most mutations in one commit")
+
+
+def load_environment() -> Mapping[str, str]:
+    """The environment itself, for variables that sources.yaml names."""
+    return dict(os.environ)
 
 
 def load_settings() -> Settings:

@@ -42,7 +42,7 @@ class Topic(_Strict):
     owner: Literal["connectors", "streams", "serving"]
     records: tuple[str, ...]
     key: Literal["primary-key", "document", "tenant", "name"]
-    partition_by: Literal["key", "document", "tenant", "single"]
+    partition_by: Literal["document", "tenant", "single"]
     partitions: Annotated[int, Field(ge=1)] | str
     cleanup: Literal["delete", "compact"]
     retention_days: int | None = Field(None, ge=1)

@@ -35,7 +35,7 @@ _KNOWN: tuple[tuple[str, Failure], ...] = (
         Failure("its publication is gone", False, f"{_APPLY} and makes the publication"),
     ),
     (
-        r"no longer available on the server|slot .* (ahead|mismatch)|can no longer (get|access)|WAL segment|invalidated",
+        r"no longer available on the server|slot .* (ahead|mismatch)|can no longer (get|access)|invalidated",
         Failure("the replication slot has lost the position", False, _APPLY),
     ),
     (

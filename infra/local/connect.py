@@ -16,8 +16,10 @@ from infra.local.probes import http_ready
 from infra.local.progress import ProgressSink
 
 
-def worker_properties(bootstrap: str, port: int, plugins: Path) -> dict[str, str]:
-    """The worker's settings. Connectors bring their own converters and may override their clients' settings."""
+def worker_properties(bootstrap: str, port: int, plugins: Path, secrets: Path) -> dict[str, str]:
+    """The worker's settings. Connectors bring their own converters and may override their clients' settings; for a
+    password they name a file in `secrets`, which the worker reads, so that its REST interface never shows one.
+    """
     topics = {"config": "", "offset": "4", "status": "2"}
     storage = {f"{kind}.storage.topic": f"connect.{kind}" for kind in topics}
     storage |= {f"{kind}.storage.replication.factor": "1" for kind in topics}
@@ -35,6 +37,9 @@ def worker_properties(bootstrap: str, port: int, plugins: Path) -> dict[str, str
         "connector.client.config.override.policy": "All",
         "producer.max.request.size": str(MESSAGE_BYTES),
         "producer.enable.idempotence": "true",
+        "config.providers": "dir",
+        "config.providers.dir.class": "org.apache.kafka.common.config.provider.DirectoryConfigProvider",
+        "config.providers.dir.param.allowed.paths": str(secrets),
         "offset.flush.interval.ms": "1000",
         "scheduled.rebalance.max.delay.ms": "0",
         # A killed worker is a member of the group until its session ends; its successor waits for that.
@@ -45,13 +50,14 @@ def worker_properties(bootstrap: str, port: int, plugins: Path) -> dict[str, str
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """`jars`: the sets `connect` and `debezium`. `bootstrap`: a plaintext Kafka."""
+    """`jars`: the sets `connect` and `debezium`. `bootstrap`: a plaintext Kafka. `secrets`: a folder of passwords."""
 
     place: Place
     ports: Ports
     jars: Mapping[str, JarSet]
     cache: Cache
     bootstrap: str
+    secrets: Path
     name: str = "connect"
     needs: tuple[str, ...] = field(default=("kafka",))
     ready_seconds: float = 180.0
@@ -72,8 +78,10 @@ class Connect:
         link = plugins / "debezium"
         link.unlink(missing_ok=True)
         link.symlink_to(self.cache.path(self.jars["debezium"].key), target_is_directory=True)
+        self.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_log4j(self.place)
-        write_properties(self._properties, worker_properties(self.bootstrap, self.ports.connect, plugins))
+        properties = worker_properties(self.bootstrap, self.ports.connect, plugins, self.secrets)
+        write_properties(self._properties, properties)
 
     def command(self) -> Command:
         arguments = ("org.apache.kafka.connect.cli.ConnectDistributed", str(self._properties))

@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from infra.local.cache import file_lock
@@ -27,6 +27,8 @@ class Secrets:
     token_key: str = field(repr=False)
     jwt_secret: str = field(repr=False)
     postgres_password: str = field(repr=False)
+    redaction_key: str = field(repr=False, default="")
+    """Empty only as read from a profile of an earlier release."""
 
     @classmethod
     def generate(cls) -> "Secrets":
@@ -35,7 +37,12 @@ class Secrets:
             token_key=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             jwt_secret=secrets.token_urlsafe(48),
             postgres_password=secrets.token_urlsafe(24),
+            redaction_key=secrets.token_urlsafe(32),
         )
+
+    def completed(self) -> "Secrets":
+        """With a redaction key."""
+        return self if self.redaction_key else replace(self, redaction_key=secrets.token_urlsafe(32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,10 @@ class Profile:
         return self.state_dir / "webhook_secrets.json"
 
     @property
+    def connect_secrets_dir(self) -> Path:
+        return self.state_dir / "connect-secrets"
+
+    @property
     def sources_file(self) -> Path:
         return self.state_dir / "sources.applied.yaml"
 
@@ -77,6 +88,7 @@ class Profile:
             "WEBHOOK_SECRETS_FILE": str(self.webhook_secrets_file),
             "KAFKA_BOOTSTRAP": f"127.0.0.1:{ports.kafka}",
             "CONNECT_URL": f"http://127.0.0.1:{ports.connect}",
+            "CONNECT_SECRETS_DIR": str(self.connect_secrets_dir),
             "POSTGRES_DSN": self.postgres_dsn,
             "WEAVIATE_HTTP": f"127.0.0.1:{ports.weaviate_http}",
             "WEAVIATE_GRPC": f"127.0.0.1:{ports.weaviate_grpc}",
@@ -84,6 +96,7 @@ class Profile:
             "INGEST_PORT": str(ports.ingest),
             "API_PORT": str(ports.api),
             "TOKEN_KEY": self.secrets.token_key,
+            "REDACTION_KEY": self.secrets.redaction_key,
             "JWT_SECRET": self.secrets.jwt_secret,
         }
         return {PREFIX + name: value for name, value in settings.items()} | dict(environ)
@@ -126,7 +139,10 @@ def _load_or_create(state_dir: Path, environ: Mapping[str, str], ports: Ports | 
     project = existing.project if existing else secrets.token_hex(6)
     remembered = ports or (existing.ports if existing else Ports())
     profile = Profile(
-        state_dir, project, remembered.overridden(environ), existing.secrets if existing else Secrets.generate()
+        state_dir,
+        project,
+        remembered.overridden(environ),
+        existing.secrets.completed() if existing else Secrets.generate(),
     )
     if profile != existing:
         kept = {"version": 1, "project": project, "ports": profile.ports.as_dict()}

@@ -46,7 +46,7 @@ def build_parts(profile: Profile, names: Sequence[str], cache: Cache, bootstrap:
             place("weaviate"), ports, WeaviateServer(cache), cache, profile.secrets.weaviate_api_key
         ),
         "postgres": lambda: Postgres(place("postgres"), ports, profile.secrets.postgres_password),
-        "connect": lambda: Connect(place("connect"), ports, jars, cache, bootstrap),
+        "connect": lambda: Connect(place("connect"), ports, jars, cache, bootstrap, profile.connect_secrets_dir),
     }
     unknown = [name for name in names if name not in makers]
     if unknown:

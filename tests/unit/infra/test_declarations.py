@@ -54,7 +54,7 @@ def test_an_unknown_part_is_refused_with_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_every_service_runs_a_module_that_exists_after_the_bootstrap(services: list[Service]) -> None:
-    assert [service.name for service in services] == [BOOTSTRAP, "prepare", "apply", "ingest", "api"]
+    assert [service.name for service in services] == [BOOTSTRAP, "prepare", "apply", "hide", "ingest", "api"]
     for service in services:
         module = service.argv[service.argv.index("-m") + 1]
         assert importlib.util.find_spec(f"{module}.__main__") is not None, module
@@ -93,7 +93,7 @@ def test_weaviate_gets_a_quarter_of_the_memory_within_bounds(total: int, limit: 
 def test_kafka_and_connect_listen_on_loopback_only() -> None:
     kafka = server_properties(Ports(), Path("/data"))
     assert all("://127.0.0.1:" in listener for listener in kafka["listeners"].split(","))
-    assert worker_properties("127.0.0.1:1", 2, Path("/plugins"))["listeners"] == "HTTP://127.0.0.1:2"
+    assert worker_properties("127.0.0.1:1", 2, Path("/plugins"), Path("/secrets"))["listeners"] == "HTTP://127.0.0.1:2"
 
 
 def test_kafka_takes_a_record_of_16_mib_and_its_overhead() -> None:

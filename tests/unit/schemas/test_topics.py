@@ -230,5 +230,3 @@ def test_a_record_that_does_not_fit_the_topics_partitioning_is_refused() -> None
         TOPICS.partition("documents.changes", tenant=Tenant("acme"))
     with pytest.raises(ValueError, match="partitioned by tenant"):
         TOPICS.partition("index.commits")
-    with pytest.raises(ValueError, match="partitioned by key"):
-        TOPICS.partition("cdc.orders", tenant=Tenant("acme"))
