@@ -1,9 +1,9 @@
 """Runs the records of a stage at the same time, bounded, and acknowledges them in offset order (stack: Faust).
 
 Faust hands records over one by one; the window starts each as a task as soon as no earlier record of its document is
-under way. A `Lease` is the time from an assignment of partitions to its end: nothing is acknowledged after it,
-nothing is cancelled because of it, and the next one starts clean. An unexpected exception ends the process, so that
-what was not acknowledged comes again.
+under way; a barrier runs alone in its partition. A `Lease` is the time from an assignment of partitions to its end:
+nothing is acknowledged after it, nothing is cancelled because of it, and the next one starts clean. An unexpected
+exception ends the process, so that what was not acknowledged comes again.
 """
 
 import asyncio
@@ -85,9 +85,11 @@ class Window:
         records: int,
         max_bytes: int,
         on_ack: OnAck = lambda _partition, _offset: None,
+        is_barrier: Callable[[Delivery], bool] = lambda _delivery: False,
     ) -> None:
         self._work = work
         self._crash = crash
+        self._is_barrier = is_barrier
         self._records = records
         self._max_bytes = max_bytes
         self._on_ack = on_ack
@@ -133,7 +135,7 @@ class Window:
         self._held[partition, offset] = delivery
         self._bytes += delivery.size
         self.positions.setdefault(partition, offset)
-        if order.admit(offset, delivery.document):
+        if order.admit(offset, None if self._is_barrier(delivery) else delivery.document):
             self._start(delivery, order, lease)
 
     def _start(self, delivery: Delivery, order: PartitionOrder, lease: Lease) -> None:
@@ -165,8 +167,9 @@ class Window:
         if released.acks:
             self._on_ack(partition, self.positions[partition])
             self._changed.set()
-        if released.start is not None and not lease.is_ending:
-            self._start(self._held[partition, released.start], order, lease)
+        if not lease.is_ending:
+            for offset in released.starts:
+                self._start(self._held[partition, offset], order, lease)
 
     async def drain(self, seconds: float) -> bool:
         """End the lease: start nothing more, let what runs finish (and be acknowledged) for at most `seconds`.

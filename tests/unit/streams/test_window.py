@@ -21,7 +21,13 @@ class Bench:
     gates: dict[int, "asyncio.Future[None]"] = field(default_factory=dict)
 
     def window(self, records: int = 8, max_bytes: int = 1_000_000) -> Window:
-        return Window(self.work, self.crashes.append, records=records, max_bytes=max_bytes)
+        return Window(
+            self.work,
+            self.crashes.append,
+            records=records,
+            max_bytes=max_bytes,
+            is_barrier=lambda delivery: delivery.value == b"barrier",
+        )
 
     async def work(self, delivery: Delivery, _lease: Lease) -> None:
         offset = delivery.coordinates.offset
@@ -200,3 +206,19 @@ def test_whatever_finishes_first_every_acknowledgement_is_the_next_offset(order:
         return bench.acked
 
     assert asyncio.run(run()) == list(range(8))
+
+
+async def test_a_barrier_runs_alone_in_its_partition() -> None:
+    bench = Bench()
+    window = bench.window()
+    for offset in range(3):
+        await window.put(bench.delivery(offset, value=b"barrier" if offset == 1 else b""))
+    await window.put(bench.delivery(7, partition=1))
+    await settled()
+    assert bench.started == [0, 7]
+    await bench.open(0)
+    assert bench.started == [0, 7, 1]
+    await bench.open(1)
+    assert bench.started == [0, 7, 1, 2]
+    await bench.open(2)
+    assert bench.acked == [0, 1, 2]
