@@ -10,7 +10,11 @@ from schemas.errors import ConfigError
 
 _POLL_SECONDS = 0.2
 
-_WRITES_TO = {"prepare": "streams-prepare", "apply": "streams-apply", "ingest": "webhook", "api": "serving"}
+_WRITES_TO = {
+    **{stage: f"streams-{stage}" for stage in ("prepare", "apply", "hide")},
+    "ingest": "webhook",
+    "api": "serving",
+}
 """Our own processes name their structured logs after the program, and the launcher after what it is for."""
 
 

@@ -1,16 +1,17 @@
 """Kafka through aiokafka: the one module that imports it, besides Faust itself.
 
 `LogProducer` is how a stage publishes: never through Faust's own producer (stack: it swallows errors). `KafkaTail` is
-how an API process reads a whole topic without a group. The same connection settings serve both and Faust's credentials.
+how an API process reads a whole topic without a group, `KafkaShare` how a stage reads a topic beside Faust's. The same
+connection settings serve all of them and Faust's credentials.
 """
 
 import asyncio
 import ssl
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
@@ -134,22 +135,7 @@ class KafkaTail:
     async def start(self) -> Mapping[int, int]:
         """See `runtime.log_port.LogTail`."""
         await self.stop()
-        link = connection(self._settings)
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=link.bootstrap_servers,
-            security_protocol=link.security_protocol,
-            ssl_context=link.ssl_context,
-            sasl_mechanism=link.sasl_mechanism,
-            sasl_plain_username=link.sasl_plain_username,
-            sasl_plain_password=link.sasl_plain_password,
-            client_id="millstream",
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            request_timeout_ms=_ANSWER_MS,
-            max_partition_fetch_bytes=MAX_RECORD_BYTES,
-        )
-        self._consumer = consumer
+        consumer = self._consumer = _consumer(self._settings, group=None, reset="none")
         try:
             await consumer.start()
             self._next = dict(await consumer.end_offsets(self._partitions))
@@ -170,17 +156,7 @@ class KafkaTail:
         except KafkaError as error:
             raise TransientError(f"{self._topic} cannot be read: {type(error).__name__}") from None
         self._next |= {partition: records[-1].offset + 1 for partition, records in found.items() if records}
-        return [
-            StoredRecord(
-                Coordinates(topic=self._topic, partition=partition.partition, offset=record.offset),
-                None if record.key is None else record.key.decode(errors="replace"),
-                record.value,
-                tuple(record.headers),
-                record.timestamp,
-            )
-            for partition, records in found.items()
-            for record in records
-        ]
+        return _stored(self._topic, found)
 
     def behind(self) -> int:
         """See `runtime.log_port.LogTail`."""
@@ -194,3 +170,83 @@ class KafkaTail:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             await consumer.stop()
+
+
+class KafkaShare:
+    """`LogShare` on Kafka: partitions assigned by hand, offsets committed under a group's name that nobody joins."""
+
+    def __init__(self, settings: Settings, topic: str, group: str, *, wait_seconds: float = 0.1) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._group = settings.kafka_topic_prefix + group
+        self._wait_ms = round(wait_seconds * 1000)
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def start(self, partitions: Collection[int]) -> None:
+        """See `runtime.log_port.LogShare`."""
+        await self.stop()
+        consumer = self._consumer = _consumer(self._settings, group=self._group, reset="earliest")
+        consumer.assign([self._at(number) for number in partitions])
+        try:
+            await consumer.start()
+        except KafkaError as error:
+            raise TransientError(f"{self._topic} cannot be read: {type(error).__name__}") from None
+
+    async def read(self) -> Sequence[StoredRecord]:
+        """See `runtime.log_port.LogShare`."""
+        assert self._consumer is not None
+        try:
+            return _stored(self._topic, await self._consumer.getmany(timeout_ms=self._wait_ms))
+        except KafkaError as error:
+            raise TransientError(f"{self._topic} cannot be read: {type(error).__name__}") from None
+
+    async def acknowledge(self, offsets: Mapping[int, int]) -> None:
+        """See `runtime.log_port.LogShare`."""
+        assert self._consumer is not None
+        try:
+            await self._consumer.commit({self._at(number): offset for number, offset in offsets.items()})
+        except KafkaError as error:
+            raise TransientError(f"{self._topic} is not acknowledged: {type(error).__name__}") from None
+
+    async def stop(self) -> None:
+        """See `runtime.log_port.LogShare`."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    def _at(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._settings.kafka_topic_prefix + self._topic, partition)
+
+
+def _consumer(settings: Settings, *, group: str | None, reset: str) -> AIOKafkaConsumer:
+    link = connection(settings)
+    return AIOKafkaConsumer(
+        bootstrap_servers=link.bootstrap_servers,
+        security_protocol=link.security_protocol,
+        ssl_context=link.ssl_context,
+        sasl_mechanism=link.sasl_mechanism,
+        sasl_plain_username=link.sasl_plain_username,
+        sasl_plain_password=link.sasl_plain_password,
+        client_id="millstream",
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset=reset,
+        request_timeout_ms=_ANSWER_MS,
+        max_partition_fetch_bytes=MAX_RECORD_BYTES,
+    )
+
+
+def _stored(
+    topic: str, found: Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]
+) -> Sequence[StoredRecord]:
+    return [
+        StoredRecord(
+            Coordinates(topic=topic, partition=partition.partition, offset=record.offset),
+            None if record.key is None else record.key.decode(errors="replace"),
+            record.value,
+            tuple(record.headers),
+            record.timestamp,
+        )
+        for partition, records in found.items()
+        for record in records
+    ]

@@ -5,12 +5,13 @@
 their `append` was entered, and coordinates come back only when the record is safe.
 
 `LogTail` reads what is appended to one topic from now on, in every process that asks, each for itself: Kafka's is
-`runtime.aio_kafka.KafkaTail`, the twin `MemoryTail`.
+`runtime.aio_kafka.KafkaTail`, the twin `MemoryTail`. `LogShare` reads some partitions on behalf of a group, from where
+it has acknowledged to: `runtime.aio_kafka.KafkaShare` and `MemoryShare`.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -157,3 +158,62 @@ class MemoryTail:
 
     def _end(self, partition: int) -> int:
         return sum(1 for _ in self._log.records(self._topic, partition))
+
+
+class LogShare(Protocol):
+    """Partitions of one topic that this process has been given. Not safe for concurrent calls."""
+
+    async def start(self, partitions: Collection[int]) -> None:
+        """Begin with what the group has not acknowledged. Raises TransientError; may be called again."""
+        ...
+
+    async def read(self) -> Sequence[StoredRecord]:
+        """What comes next, each partition's records in order; waits for the first, but not for ever.
+
+        Raises TransientError: begin with `start` again.
+        """
+        ...
+
+    async def acknowledge(self, offsets: Mapping[int, int]) -> None:
+        """Partition -> the next offset the group has to read. Raises TransientError."""
+        ...
+
+    async def stop(self) -> None:
+        """Release connections."""
+        ...
+
+
+class MemoryShare:
+    """The in-memory twin of `LogShare`, on a `MemoryLog`; shares of a group have one mapping of acknowledgements."""
+
+    def __init__(
+        self, log: MemoryLog, topic: str, acknowledged: dict[int, int], *, pause_seconds: float = 0.001
+    ) -> None:
+        self._log = log
+        self._topic = topic
+        self._acknowledged = acknowledged
+        self._next: dict[int, int] = {}
+        self._pause_seconds = pause_seconds
+
+    async def start(self, partitions: Collection[int]) -> None:
+        """See `LogShare`."""
+        self._next = {number: self._acknowledged.get(number, 0) for number in partitions}
+
+    async def read(self) -> Sequence[StoredRecord]:
+        """See `LogShare`."""
+        await asyncio.sleep(self._pause_seconds)
+        found = [
+            record
+            for partition, offset in self._next.items()
+            for record in self._log.records(self._topic, partition)
+            if record.coordinates.offset >= offset
+        ]
+        self._next |= {record.coordinates.partition: record.coordinates.offset + 1 for record in found}
+        return found
+
+    async def acknowledge(self, offsets: Mapping[int, int]) -> None:
+        """See `LogShare`."""
+        self._acknowledged.update(offsets)
+
+    async def stop(self) -> None:
+        """See `LogShare`."""

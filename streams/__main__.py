@@ -1,4 +1,4 @@
-"""`python -m streams --stage prepare|apply|all`: builds what a stage runs on, and runs it.
+"""`python -m streams --stage prepare|apply|hide|all`: builds what a stage runs on, and runs it.
 
 `all` supervises one process of each stage and starts again what ends by itself. Start-up refuses what does not fit
 together: one line on standard error, exit code 1.
@@ -16,8 +16,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and run. Returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m streams",
-        description="Run a stage: prepare turns changes into mutations, apply makes mutations visible in the index.",
-        epilog="Settings are MILLSTREAM_* variables; `millstream up` sets them and starts both stages.",
+        description="Run a stage: prepare turns changes into mutations, apply makes mutations visible in the index, "
+        "hide lets deletes and acls run ahead of the queue.",
+        epilog="Settings are MILLSTREAM_* variables; `millstream up` sets them and starts all of them.",
     )
     parser.add_argument("--stage", required=True, choices=(*supervisor.STAGES, "all"), help="which stage to run")
     parser.add_argument("--leashed", action="store_true", help="end when standard input ends (the supervisor sets it)")

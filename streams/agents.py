@@ -19,6 +19,7 @@ from schemas.topics import Topics
 from streams.app import StageApp
 from streams.apply import Applier
 from streams.dead_letters import DeadLetters
+from streams.hide import Hider
 from streams.journal import Journal
 from streams.pipeline import Pipeline, prepare
 from streams.window import Delivery, Lease, Work
@@ -60,6 +61,31 @@ def apply_agent(applier: Applier, letters: DeadLetters, journal: Journal) -> Wor
             except PermanentError as error:
                 await letters.put(delivery, error, attempts=1)
                 line.dead_lettered(error.reason)
+
+    return work
+
+
+def hide_agent(hider: Hider, journal: Journal) -> Work:
+    """documents.changes -> index.hides."""
+
+    async def work(delivery: Delivery, lease: Lease) -> None:
+        with journal.record(delivery) as line:
+            line.passed(await hider.pass_on(delivery, lease))
+
+    return work
+
+
+def apply_hides_agent(applier: Applier, letters: DeadLetters, journal: Journal) -> Work:
+    """index.hides -> the index."""
+
+    async def work(delivery: Delivery, lease: Lease) -> None:
+        with journal.record(delivery) as line:
+            try:
+                hide, outcome = await applier.hide(delivery, lease)
+                line.hid(hide, outcome)
+            except PermanentError as error:
+                await letters.put(delivery, error, attempts=1)
+                line.withdrawal_lost(error.reason)
 
     return work
 

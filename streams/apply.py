@@ -1,7 +1,9 @@
-"""Applies mutations to the index: a queue and one writer a tenant, committing what queued up while the last commit ran.
+"""Applies mutations and hides to the index: queues and one writer a tenant, committing what queued up while the last
+commit ran, hides first.
 
 `Applier.apply` returns when its mutation is visible, changes nothing, or is a dead letter; only then is the record
-acknowledged. What follows a failure is decided in streams.core.retry. While the store is away mutations wait.
+acknowledged. What follows a failure is decided in streams.core.retry. While the store is away they wait. A hide that
+the store refuses is told to the operator and tried again for as long as the lease lasts.
 """
 
 import asyncio
@@ -11,11 +13,11 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
-from index.rows import PositionedMutation
-from index.writer import Outcome
-from schemas.errors import MillstreamError, PermanentError, TransientError
-from schemas.identity import Tenant
-from schemas.records import Mutation
+from index.rows import Item, PositionedHide, PositionedMutation
+from index.writer import Outcome, Waiting
+from schemas.errors import MillstreamError, PermanentError, TransientError, UnknownTenantError
+from schemas.identity import Document, Tenant
+from schemas.records import Hide, Mutation
 from schemas.topics import Topics
 from streams.core.retry import CommitSingly, Crash, DeadLetter, Failures, RetrySame, Wait, decide
 from streams.dead_letters import DeadLetters
@@ -23,6 +25,8 @@ from streams.deliveries import decode_delivery
 from streams.window import Delivery, Lease, LeaseEndedError
 
 _SLOW_SECONDS = 5.0
+_REFUSED_SECONDS = 30.0
+"""Until a hide that the store refused is tried again."""
 _NONE_YET = Failures()
 _TRIED_TOGETHER = Failures(permanent=1)
 
@@ -30,8 +34,10 @@ _TRIED_TOGETHER = Failures(permanent=1)
 class Writer(Protocol):
     """Commits for one tenant; takes over at its first commit and after any failure."""
 
-    async def commit(self, batch: Sequence[PositionedMutation]) -> Sequence[Outcome]:
-        """Make a batch visible, one mutation a document; outcomes in its order."""
+    async def commit(self, batch: Sequence[Item], waiting: Waiting) -> Sequence[Outcome]:
+        """Make a batch visible, one item a document; outcomes in its order. Hides that come in meanwhile are taken
+        from `waiting` and made visible without waiting for the batch.
+        """
         ...
 
 
@@ -53,9 +59,50 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
-    item: PositionedMutation
+    item: Item
     delivery: Delivery
     done: "asyncio.Future[Outcome | DeadLettered]"
+
+
+class _WaitingHides:
+    """The hides of one tenant, oldest first (`index.writer.Waiting`)."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._entries: deque[tuple[PositionedHide, _Entry]] = deque()
+        self._taken: list[tuple[PositionedHide, _Entry]] = []
+
+    def add(self, hide: PositionedHide, entry: _Entry) -> None:
+        self._entries.append((hide, entry))
+
+    def next_batch(self) -> list[_Entry]:
+        """One a document, to be settled by the caller."""
+        return [entry for _, entry in self._pick()]
+
+    def take(self) -> Sequence[PositionedHide]:
+        self._taken = self._pick()
+        return [hide for hide, _ in self._taken]
+
+    def settled(self, outcomes: Sequence[Outcome]) -> None:
+        for (_, entry), outcome in zip(self._taken, outcomes, strict=True):
+            entry.done.set_result(outcome)
+        self._taken = []
+
+    def put_back(self) -> None:
+        """What was taken and not settled waits again, in front."""
+        self._entries.extendleft(reversed(self._taken))
+        self._taken = []
+
+    def _pick(self) -> list[tuple[PositionedHide, _Entry]]:
+        picked: list[tuple[PositionedHide, _Entry]] = []
+        later: list[tuple[PositionedHide, _Entry]] = []
+        documents: set[Document] = set()
+        while self._entries and len(picked) < self._most:
+            hide, entry = self._entries.popleft()
+            (later if hide.document in documents else picked).append((hide, entry))
+            documents.add(hide.document)
+        self._entries.extendleft(reversed(later))
+        return picked
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +114,15 @@ class Hooks:
     on_retry: Callable[[], None] = lambda: None
     on_commit: Callable[[int, float], None] = lambda _mutations, _seconds: None
     """A batch of so many mutations was committed in so many seconds."""
+    on_refused_hide: Callable[[Delivery, str], None] = lambda _delivery, _reason: None
+    """The store refuses a hide: what it takes away is still shown."""
 
 
 _NO_HOOKS = Hooks()
 
 
 class TenantQueue:
-    """The mutations of one tenant during one lease, and its writer."""
+    """The mutations and hides of one tenant during one lease, and its writer."""
 
     def __init__(self, writer: Writer, letters: DeadLetters, lease: Lease, bounds: Bounds, hooks: Hooks) -> None:
         self._writer = writer
@@ -82,26 +131,46 @@ class TenantQueue:
         self._bounds = bounds
         self._hooks = hooks
         self._waiting: deque[_Entry] = deque()
+        self._hides = _WaitingHides(bounds.mutations)
+        self._refused: set[asyncio.Task[None]] = set()
         self._runner: asyncio.Task[None] | None = None
 
     async def commit(self, item: PositionedMutation, delivery: Delivery) -> Outcome | DeadLettered:
         """Queue a mutation and wait for its outcome. Raises LeaseEndedError, and whatever nobody planned for."""
         entry = _Entry(item, delivery, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
-        if self._runner is None:
-            self._runner = asyncio.create_task(self._run())
+        self._start()
         return await entry.done
 
+    async def hide(self, item: PositionedHide, delivery: Delivery) -> Outcome | DeadLettered:
+        """Queue a hide before all mutations, and wait for its outcome; else as `commit`."""
+        entry = _Entry(item, delivery, asyncio.get_running_loop().create_future())
+        self._hides.add(item, entry)
+        self._start()
+        return await entry.done
+
+    def _start(self) -> None:
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run())
+
     async def _run(self) -> None:
+        await self._hide_first()
         while self._waiting:
-            batch = self._next_batch()
-            try:
-                await self._settle(batch)
-            except Exception as error:  # noqa: BLE001 - handed to the records that wait; there it ends the process
-                for entry in batch:
-                    if not entry.done.done():
-                        entry.done.set_exception(error)
+            await self._hand_over(self._next_batch())
+            await self._hide_first()
         self._runner = None
+
+    async def _hide_first(self) -> None:
+        while batch := self._hides.next_batch():
+            await self._hand_over(batch)
+
+    async def _hand_over(self, batch: Sequence[_Entry]) -> None:
+        try:
+            await self._settle(batch)
+        except Exception as error:  # noqa: BLE001 - handed to the records that wait; there it ends the process
+            for entry in batch:
+                if not entry.done.done():
+                    entry.done.set_exception(error)
 
     def _next_batch(self) -> list[_Entry]:
         batch = [self._waiting.popleft()]
@@ -116,6 +185,8 @@ class TenantQueue:
     async def _settle(self, batch: Sequence[_Entry], failures: Failures = _NONE_YET) -> None:
         """Try until every entry of the batch has its outcome."""
         while True:
+            if isinstance(batch[0].item, PositionedMutation):
+                await self._hide_first()
             if self._lease.is_ending:
                 raise LeaseEndedError
             try:
@@ -129,10 +200,10 @@ class TenantQueue:
                     entry.done.set_result(outcome)
                 return
 
-    async def _commit(self, batch: Sequence[PositionedMutation]) -> Sequence[Outcome]:
+    async def _commit(self, batch: Sequence[Item]) -> Sequence[Outcome]:
         """One attempt. Never cut off, however long: one that takes long is told to be a wait."""
         started = monotonic()
-        attempt = asyncio.ensure_future(self._writer.commit(batch))
+        attempt = asyncio.ensure_future(self._writer.commit(batch, self._hides))
         done, _ = await asyncio.wait([attempt], timeout=_SLOW_SECONDS)
         if not done:
             self._hooks.on_wait(True)
@@ -140,6 +211,7 @@ class TenantQueue:
                 await asyncio.wait([attempt])
             finally:
                 self._hooks.on_wait(False)
+        self._hides.put_back()
         outcomes = attempt.result()
         self._hooks.on_commit(len(batch), monotonic() - started)
         return outcomes
@@ -165,11 +237,30 @@ class TenantQueue:
             case DeadLetter(reason=reason):
                 assert isinstance(error, PermanentError)
                 for entry in batch:
+                    if isinstance(entry.item, PositionedHide) and not isinstance(error, UnknownTenantError):
+                        self._refuse(entry.item, entry, reason)
+                        continue
                     await self._letters.put(entry.delivery, error, failures.attempts)
                     entry.done.set_result(DeadLettered(reason))
                 return True
             case Crash():
                 raise error
+
+    def _refuse(self, hide: PositionedHide, entry: _Entry, reason: str) -> None:
+        """Never given up, and in nobody's way meanwhile: it ends when its own mutation has caught up at the latest."""
+
+        async def again() -> None:
+            await self._lease.pause(_REFUSED_SECONDS)
+            if self._lease.is_ending:
+                entry.done.set_exception(LeaseEndedError())
+            else:
+                self._hides.add(hide, entry)
+                self._start()
+
+        self._hooks.on_refused_hide(entry.delivery, reason)
+        waiting = asyncio.create_task(again())
+        self._refused.add(waiting)
+        waiting.add_done_callback(self._refused.discard)
 
 
 class Applier:
@@ -197,8 +288,16 @@ class Applier:
         queue = self._queue(mutation.tenant, lease)
         return mutation, await queue.commit(PositionedMutation(mutation, delivery.coordinates), delivery)
 
+    async def hide(self, delivery: Delivery, lease: Lease) -> tuple[Hide, Outcome | DeadLettered]:
+        """Settle one record of index.hides, ahead of the mutations that wait. Raises as `apply`."""
+        hide = decode_delivery(delivery, Hide, self._topics)
+        queue = self._queue(hide.tenant, lease)
+        return hide, await queue.hide(PositionedHide(hide, delivery.coordinates), delivery)
+
     def _queue(self, tenant: Tenant, lease: Lease) -> TenantQueue:
-        """A tenant's queue; a new lease begins with new writers, which take over."""
+        """A tenant's queue; a new lease begins with new writers, which take over. Raises LeaseEndedError."""
+        if lease.is_ending:
+            raise LeaseEndedError
         if lease is not self._lease:
             self._lease, self._queues = lease, {}
         if tenant not in self._queues:

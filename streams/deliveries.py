@@ -5,11 +5,11 @@ from typing import TypeVar
 from schemas.codec import decode
 from schemas.errors import DecodeError, InvalidNameError
 from schemas.identity import Document
-from schemas.records import DocumentChange, Mutation
+from schemas.records import DocumentChange, Hide, Mutation
 from schemas.topics import Topics
 from streams.window import Delivery
 
-R = TypeVar("R", DocumentChange, Mutation)
+R = TypeVar("R", DocumentChange, Hide, Mutation)
 
 
 def decode_delivery(delivery: Delivery, model: type[R], topics: Topics) -> R:

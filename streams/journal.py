@@ -11,11 +11,13 @@ import structlog
 from index.writer import Committed, Outcome, Redelivered, Unchanged
 from runtime.clock import Clock
 from runtime.metrics import (
+    ALERTS,
     CHUNKS,
     COMMIT_MUTATIONS,
     COMMITS,
     DEAD_LETTERS,
     FRESHNESS_SECONDS,
+    HIDE_SECONDS,
     RECORD_SECONDS,
     RECORDS,
     RECORDS_UNDER_WAY,
@@ -25,9 +27,10 @@ from runtime.metrics import (
     Metrics,
 )
 from schemas.headers import stated_op
-from schemas.records import Mutation
+from schemas.records import Hide, Mutation
 from schemas.versions import Op
 from streams.apply import DeadLettered
+from streams.hide import LeftOut, Passed, Sent, TakesNothing, Unreadable
 from streams.window import Delivery
 
 WITHDRAWAL_LOST = "withdrawal_dead_lettered"
@@ -45,6 +48,7 @@ class Line:
         self.op = stated_op(delivery.headers)
         self.fields: dict[str, object] = {"at": str(delivery.coordinates)}
         self.freshness: float | None = None
+        self.hidden: float | None = None
 
     def prepared(self, mutation: Mutation) -> None:
         """A mutation was published."""
@@ -55,11 +59,34 @@ class Line:
         """A mutation has its outcome."""
         self._describe(mutation)
         self.fields["change"] = str(mutation.change)
+        self.freshness = self._settled(outcome)
+
+    def passed(self, outcome: Passed) -> None:
+        """The stage `hide` has passed a change on, or by."""
+        match outcome:
+            case Sent(hide=hide, at=at):
+                self.outcome = "sent"
+                self.fields |= {"tenant": hide.tenant, "source": hide.source, "hide": str(at)}
+            case LeftOut():
+                self.outcome = "left_out"
+            case TakesNothing():
+                self.outcome = "takes_nothing"
+            case Unreadable():
+                self.outcome = "unreadable"
+
+    def hid(self, hide: Hide, outcome: Outcome | DeadLettered) -> None:
+        """A hide has its outcome."""
+        self.op = hide.op
+        self.fields |= {"tenant": hide.tenant, "source": hide.source, "change": str(hide.change)}
+        self.hidden = self._settled(outcome)
+
+    def _settled(self, outcome: Outcome | DeadLettered) -> float | None:
+        """Note an outcome; where it is a commit, the seconds from receiving the change to it."""
         match outcome:
             case Committed(commit=commit):
                 self.outcome = "committed"
                 self.fields |= {"seq": commit.seq, "batch": commit.batch_to - commit.batch_from}
-                self.freshness = (commit.committed_at - commit.received_at).total_seconds()
+                return (commit.committed_at - commit.received_at).total_seconds()
             case Redelivered(commit=commit):
                 self.outcome = "redelivered"
                 self.fields["seq"] = commit.seq
@@ -67,12 +94,18 @@ class Line:
                 self.outcome = "conflict" if conflict else "unchanged"
             case DeadLettered(reason=reason):
                 self.dead_lettered(reason)
+        return None
 
     def dead_lettered(self, reason: str) -> None:
         """It is kept in documents.dlq."""
         takes_away = self.op in (Op.DELETE, Op.ERASE, Op.ACL)
         self.outcome = WITHDRAWAL_LOST if takes_away else "dead_lettered"
         self.reason = reason
+
+    def withdrawal_lost(self, reason: str) -> None:
+        """It is kept in documents.dlq, and is a hide although nothing else can be read of it."""
+        self.dead_lettered(reason)
+        self.outcome = WITHDRAWAL_LOST
 
     def _describe(self, mutation: Mutation) -> None:
         self.op = mutation.op
@@ -121,6 +154,11 @@ class Journal:
         """An attempt failed and is repeated."""
         self._metrics.count(RETRIES, stage=self._stage)
 
+    def hide_refused(self, delivery: Delivery, reason: str) -> None:
+        """The store refuses a hide: what was taken away is still shown, until an attempt or its mutation gets in."""
+        self._metrics.count(ALERTS, alert="hide_refused")
+        log.error("hide refused", stage=self._stage, at=str(delivery.coordinates), reason=reason)
+
     def committed(self, mutations: int, seconds: float) -> None:
         """A batch was committed."""
         self._metrics.observe(COMMIT_MUTATIONS, mutations)
@@ -135,5 +173,7 @@ class Journal:
         if line.freshness is not None and line.op is not None:
             self._metrics.count(COMMITS, op=line.op)
             self._metrics.observe(FRESHNESS_SECONDS, line.freshness, op=line.op)
+        if line.hidden is not None and line.op is not None:
+            self._metrics.observe(HIDE_SECONDS, line.hidden, op=line.op)
         tell = log.error if line.outcome == WITHDRAWAL_LOST else log.warning if line.reason else log.info
         tell("record", stage=self._stage, outcome=line.outcome, op=line.op, ms=round(seconds * 1e3, 2), **line.fields)

@@ -7,19 +7,21 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 
-from runtime.aio_kafka import LogProducer
+from runtime.aio_kafka import KafkaShare, LogProducer
 from runtime.clock import Clock, SystemClock
 from runtime.declarations import load_topics
 from runtime.log_port import Log
 from runtime.metrics import Metrics
 from runtime.settings import Settings
 from schemas.identity import Tenant
-from schemas.topics import CHANGES, COMMITS, DLQ, GENERATIONS, Topics, mutations_topic
-from streams.agents import add_agent, apply_agent, prepare_agent
+from schemas.topics import CHANGES, COMMITS, DLQ, GENERATIONS, HIDES, Topics, mutations_topic
+from streams.agents import add_agent, apply_agent, apply_hides_agent, hide_agent, prepare_agent
 from streams.app import StageApp, build_app
 from streams.commit_log import LastingLog, LogCommits
 from streams.core.letter_limit import LetterLimit
 from streams.dead_letters import DeadLetters
+from streams.hide import Hider
+from streams.hide_feed import HideFeed
 from streams.journal import Journal
 from streams.process import Activity, Hook, StageProcess
 from streams.startup import check_generation, check_index, check_topics
@@ -27,6 +29,9 @@ from streams.window import OnAck, Window, Work
 
 PREPARE = "prepare"
 APPLY = "apply"
+HIDE = "hide"
+APPLY_HIDES = "apply.hides"
+"""What `apply` does with index.hides, in metrics and log lines."""
 
 _WINDOW_BYTES = 48 * 1024 * 1024
 _PARSERS = 2
@@ -39,7 +44,17 @@ def _nobody(_partition: int, _offset: int) -> None:
 
 async def build(stage: str, settings: Settings, metrics: Metrics) -> StageProcess:
     """One stage, checked and ready to run. Raises ConfigError and TransientError."""
-    return await (_prepare if stage == PREPARE else _apply)(settings, metrics, SystemClock())
+    built = {PREPARE: _prepare, APPLY: _apply, HIDE: _hide}
+    return await built[stage](settings, metrics, SystemClock())
+
+
+async def _hide(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
+    topics = load_topics(settings)
+    await asyncio.to_thread(check_topics, settings, topics, (CHANGES, HIDES))
+    producer = LogProducer(settings)
+    hider = Hider(LastingLog(producer), topics, clock)
+    app = _app(settings, HIDE, CHANGES, hide_agent(hider, Journal(HIDE, metrics, clock)))
+    return _process(settings, HIDE, CHANGES, app, metrics, clock, Activity(), (producer.start,), (producer.stop,))
 
 
 async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
@@ -98,7 +113,7 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
 
     topics = load_topics(settings)
     source = mutations_topic(settings.generation)
-    facts = await asyncio.to_thread(check_topics, settings, topics, (CHANGES, source, COMMITS, DLQ))
+    facts = await asyncio.to_thread(check_topics, settings, topics, (CHANGES, source, HIDES, COMMITS, DLQ))
     index = open_index(settings)
     await check_index(index, facts)
     activity, producer = Activity(), LogProducer(settings)
@@ -111,13 +126,27 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
         return TenantWriter(index, commits, tenant, clock, name=name)
 
     letters = _letters(settings, log, topics, APPLY, clock, lambda: app.window.finished)
-    hooks = Hooks(activity.waits_changed, journal.retried, journal.committed)
+    hides = Journal(APPLY_HIDES, metrics, clock)
+
+    def committed(items: int, seconds: float) -> None:
+        activity.stepped()  # while hides go first, no mutation is acknowledged
+        journal.committed(items, seconds)
+
+    hooks = Hooks(activity.waits_changed, journal.retried, committed, hides.hide_refused)
     applier = Applier(writer_for, letters, topics, Bounds(settings.group_commit), hooks)
     work = apply_agent(applier, letters, journal)
     offsets = StoreOffsets(index.put_acknowledged, lambda error: app.crash_soon(error))
-    app = _app(settings, f"{APPLY}.{settings.generation}", source, work, offsets.note)
-    stops = (offsets.flush, producer.stop, index.close)
-    return _process(settings, APPLY, source, app, metrics, clock, activity, (producer.start,), stops)
+    group = f"{APPLY}.{settings.generation}"
+    app = _app(settings, group, source, work, offsets.note)
+    feed = HideFeed(
+        KafkaShare(settings, HIDES, f"millstream.{group}.hides"),
+        apply_hides_agent(applier, letters, hides),
+        app.assigned,
+        lambda: app.window.lease,
+        app.crash_soon,
+    )
+    starts, stops = (producer.start, feed.start), (feed.stop, offsets.flush, producer.stop, index.close)
+    return _process(settings, APPLY, source, app, metrics, clock, activity, starts, stops)
 
 
 def _letters(

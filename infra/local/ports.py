@@ -40,6 +40,7 @@ class Ports:
     api: int = 18800
     metrics_prepare: int = 18811
     metrics_apply: int = 18812
+    metrics_hide: int = 18813
 
     def as_dict(self) -> dict[str, int]:
         return {name: int(port) for name, port in asdict(self).items()}

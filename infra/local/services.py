@@ -57,6 +57,7 @@ def application(environment: Mapping[str, str], ports: Ports, state_dir: Path) -
         service(BOOTSTRAP, "cli bootstrap", None, ("kafka", "weaviate")),
         stage("prepare", ports.metrics_prepare),
         stage("apply", ports.metrics_apply),
+        stage("hide", ports.metrics_hide),
         service("ingest", "connectors.webhook", environment["MILLSTREAM_INGEST_PORT"], (BOOTSTRAP,)),
         service("api", "serving", environment["MILLSTREAM_API_PORT"], (BOOTSTRAP,)),
     ]

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from runtime.settings import PACKAGED_TOPICS
 from schemas.codec import encode
 from schemas.identity import DocId, Document, Source, Tenant
-from schemas.records import Chunk, Content, Coordinates, DocumentChange, Mutation, Origin
-from schemas.topics import CHANGES, Topics, mutations_topic, parse_topics
+from schemas.records import Chunk, Content, Coordinates, DocumentChange, Hide, Mutation, Origin
+from schemas.topics import CHANGES, HIDES, Topics, mutations_topic, parse_topics
 from schemas.versions import RANKS, Op, StatedVersion, Version
 from streams.core.blocks import BlockKind, ParsedDocument, Piece, assemble
 from streams.window import Delivery
@@ -98,6 +98,31 @@ def mutation_delivery(record: Mutation, offset: int = 0) -> Delivery:
     """A mutation as index.mutations.g1 delivers it."""
     at = Coordinates(topic=MUTATIONS, partition=topics().partition(MUTATIONS, tenant=record.tenant), offset=offset)
     return Delivery(at, record.key.encode(), encode(record), (("ms-op", record.op.encode()),))
+
+
+def hide(
+    doc: str = "a", *, acl: tuple[str, ...] | None = None, sequence: int = 1, tenant: str = "acme", rank: int = 2
+) -> Hide:
+    """A hide of a delete, or with an acl of a changed one."""
+    return Hide(
+        tenant=Tenant(tenant),
+        source=Source("wiki"),
+        doc_id=DocId(doc),
+        version=Version(1, sequence, RANKS[Op.ACL] if acl is not None else rank),
+        deleted=acl is None,
+        acl=acl,
+        change=Coordinates(topic=CHANGES, partition=0, offset=sequence),
+        origin=ORIGIN,
+        event_id="e1",
+        received_at=AT,
+        prepared_at=AT,
+    )
+
+
+def hide_delivery(record: Hide, offset: int = 0) -> Delivery:
+    """A hide as index.hides delivers it."""
+    at = Coordinates(topic=HIDES, partition=topics().partition(HIDES, tenant=record.tenant), offset=offset)
+    return Delivery(at, record.key.encode(), encode(record))
 
 
 def document(doc: str) -> Document:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from index.rows import PositionedMutation
-from index.writer import Outcome, Unchanged
+from index.rows import Item
+from index.writer import Outcome, Unchanged, Waiting
 from runtime.clock import ManualClock
 from runtime.log_port import MemoryLog
 from schemas.codec import decode
@@ -30,8 +30,8 @@ class ScriptedWriter:
     batches: list[list[str]] = field(default_factory=list)
     gate: "asyncio.Future[None] | None" = None
 
-    async def commit(self, batch: Sequence[PositionedMutation]) -> Sequence[Outcome]:
-        documents = [item.mutation.doc_id for item in batch]
+    async def commit(self, batch: Sequence[Item], waiting: Waiting) -> Sequence[Outcome]:
+        documents = [item.document.doc_id for item in batch]
         self.batches.append([str(name) for name in documents])
         await asyncio.sleep(0)
         if self.gate is not None:

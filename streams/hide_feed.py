@@ -1,0 +1,106 @@
+"""Reads index.hides in the process that applies: the same partition numbers as it has of index.mutations, so that one
+writer a tenant gets both. Beside Faust, because one full buffer in a Faust app stalls everything else in it.
+
+It lives lease by lease. Offsets are committed once their hides are applied, in order; what was not comes again, which
+is harmless.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from runtime.log_port import LogShare, StoredRecord
+from schemas.errors import TransientError
+from streams.window import Crash, Delivery, Lease, Window, Work
+
+_LOOK_SECONDS = 0.05
+_AGAIN_SECONDS = 1.0
+_DRAIN_SECONDS = 10.0
+_UNDER_WAY = 1024
+"""Hides of this process that are read and not applied: behind one that the store refuses others still are."""
+_BYTES = 16 * 1024 * 1024
+
+log = structlog.get_logger("millstream.streams")
+
+
+class HideFeed:
+    """One for each process. `assigned` and `lease` are the app's, at this moment."""
+
+    def __init__(
+        self,
+        share: LogShare,
+        work: Work,
+        assigned: Callable[[], frozenset[int]],
+        lease: Callable[[], Lease],
+        crash: Crash,
+    ) -> None:
+        self._share = share
+        self._work = work
+        self._assigned = assigned
+        self._lease = lease
+        self._crash = crash
+        self._acknowledged: Mapping[int, int] = {}
+        self._runner: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin; records come as soon as there are partitions."""
+        self._runner = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """End, after the lease did."""
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.wait([self._runner])
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                lease, partitions = self._lease(), self._assigned()
+                if partitions and not lease.is_ending:
+                    await self._serve(lease, partitions)
+                else:
+                    await asyncio.sleep(_LOOK_SECONDS)
+        except Exception as error:  # noqa: BLE001 - the one place where the unexpected ends the process
+            self._crash(error)
+
+    async def _serve(self, lease: Lease, partitions: frozenset[int]) -> None:
+        """Until the lease ends, or Kafka does not answer."""
+
+        async def work(delivery: Delivery, _own: Lease) -> None:
+            await self._work(delivery, lease)
+
+        window = Window(work, self._crash, records=2 * _UNDER_WAY, max_bytes=_BYTES)
+        self._acknowledged = {}
+        try:
+            await self._share.start(partitions)
+            while not lease.is_ending:
+                await self._admit(await self._share.read(), window, lease)
+                await self._acknowledge(window)
+            await window.drain(_DRAIN_SECONDS)
+            await self._acknowledge(window)
+        except TransientError as error:
+            log.warning("hides cannot be read", reason=str(error))
+            await lease.pause(_AGAIN_SECONDS)
+        finally:
+            await window.drain(_DRAIN_SECONDS)
+            await self._share.stop()
+
+    async def _admit(self, records: Sequence[StoredRecord], window: Window, lease: Lease) -> None:
+        for record in records:
+            while len(window) >= _UNDER_WAY and not lease.is_ending:
+                await lease.pause(_LOOK_SECONDS)
+            if lease.is_ending:
+                return
+            await window.put(_delivery_of(record))
+
+    async def _acknowledge(self, window: Window) -> None:
+        positions = dict(window.positions)
+        if positions != self._acknowledged:
+            await self._share.acknowledge(positions)
+            self._acknowledged = positions
+
+
+def _delivery_of(record: StoredRecord) -> Delivery:
+    key = None if record.key is None else record.key.encode(errors="replace")
+    return Delivery(record.coordinates, key, record.value, record.headers)
