@@ -1,12 +1,14 @@
-"""Puts a sources.yaml in force: checks it, makes everything it needs, then replaces the applied copy the processes
-watch.
+"""Puts a sources.yaml in force: checks it, makes everything it needs, replaces the applied copy the processes watch,
+and then brings Kafka Connect to it.
 """
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 
 from cli.bootstrap import Bootstrapped, bootstrap
-from cli.session import open_profile, open_settings
+from cli.session import open_environment, open_profile, open_settings
+from connectors.debezium.apply import Applied, Report, apply_connectors, check_tables, silent
 from infra.local.profile import write_private
 from runtime.settings import Settings
 from schemas.errors import ConfigError
@@ -24,18 +26,46 @@ def read_sources(file: Path) -> tuple[Sources, str]:
     return parse_sources(text), text
 
 
-def apply_sources(file: Path) -> Sources:
-    """Check `file` against what is in force, create topics, tenants and secrets, and put it in force. Raises
-    ConfigError.
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What is in force now, and what Kafka Connect was told."""
+
+    sources: Sources
+    connectors: Applied
+
+
+def apply_sources(file: Path, report: Report = silent) -> InForce:
+    """Check `file` against what is in force and against its databases, create topics, tenants and secrets, put it in
+    force, and apply its connectors. Raises ConfigError, TransientError; before the last step nothing is in force then.
     """
     wanted, text = read_sources(file)
     profile, settings = open_profile(), open_settings()
-    if settings.sources_file.exists():
-        check_change(parse_sources(settings.sources_file.read_text(encoding="utf-8")), wanted)
+    before = sources_in_force(settings)
+    if before is not None:
+        check_change(before, wanted)
+    environment = open_environment()
+    asyncio.run(check_tables(settings, environment, wanted))
     asyncio.run(install(settings, wanted))
     profile.ensure_webhook_secrets(source.name for source in wanted.sources if source.kind == "webhook")
+    # Before the connectors: rows that are read again by a new declaration must meet processes that know it.
     write_private(settings.sources_file, text)
-    return wanted
+    return InForce(wanted, asyncio.run(apply_connectors(settings, environment, wanted, before, report)))
+
+
+def sources_in_force(settings: Settings) -> Sources | None:
+    """The applied copy; None where there is none yet. Raises ConfigError."""
+    if not settings.sources_file.exists():
+        return None
+    return parse_sources(settings.sources_file.read_text(encoding="utf-8"))
+
+
+def connect_sources(report: Report = silent) -> Applied:
+    """Apply the connectors of the sources in force. Raises ConfigError, TransientError."""
+    settings = open_settings()
+    sources = sources_in_force(settings)
+    if sources is None or not sources.captured:
+        return Applied()
+    return asyncio.run(apply_connectors(settings, open_environment(), sources, None, report))
 
 
 def check_change(before: Sources, after: Sources) -> None:
@@ -51,6 +81,8 @@ def check_change(before: Sources, after: Sources) -> None:
             )
         if source.epoch < known.epoch:
             raise ConfigError(f"source {source.name}: epoch never goes down ({known.epoch} is in force)")
+        if (known.kind == "postgres") != (source.kind == "postgres") and source.epoch == known.epoch:
+            raise ConfigError(f"source {source.name}: a change of kind needs a higher epoch than {known.epoch}")
         if known.versioning != source.versioning and source.epoch == known.epoch:
             raise ConfigError(f"source {source.name}: a change of versioning needs a higher epoch than {known.epoch}")
 

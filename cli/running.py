@@ -5,12 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cli.console import err
-from cli.installing import apply_sources, check_change, read_sources
+from cli.installing import apply_sources, check_change, connect_sources, read_sources
 from cli.session import open_profile, state_dir
 from infra.local import launch
 from infra.local import profile as profiles
 from infra.local.profile import write_private
 from infra.local.status import State, Status, UnitStatus
+from schemas.errors import MillstreamError
 from schemas.sources import parse_sources
 
 SOURCES = Path("sources.yaml")
@@ -34,7 +35,22 @@ def bring_up(only: tuple[str, ...] = (), *, quiet: bool = False) -> bool:
     profiles.load_or_create(folder, os.environ)
     declare_sources(running=launch.read_status(folder).running)
     launch.up(folder, launch.ignore if quiet else _progress(), only=only, services=not only)
+    if not only:
+        connect_declared(quiet=quiet)
     return was_up
+
+
+def connect_declared(*, quiet: bool) -> None:
+    """Apply the connectors; what one of them refuses is said and keeps nothing else from running."""
+
+    def report(line: str) -> None:
+        if not quiet:
+            err.print(line, style="dim", markup=False)
+
+    try:
+        connect_sources(report)
+    except MillstreamError as error:
+        err.print(str(error), style="yellow", markup=False)
 
 
 def declare_sources(*, running: bool) -> None:

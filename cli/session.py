@@ -3,6 +3,7 @@ one.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from infra.local import profile as profiles
@@ -26,8 +27,13 @@ def open_profile() -> Profile:
     return profile
 
 
-def open_settings() -> Settings:
-    """Settings of this command."""
+def open_environment() -> Mapping[str, str]:
+    """The environment's variables, over those of the profile."""
     profile = profiles.read(state_dir())
     environment = dict(os.environ)
-    return settings_from(profile.environment(environment) if profile is not None else environment)
+    return environment if profile is None else profile.environment(environment)
+
+
+def open_settings() -> Settings:
+    """Settings of this command."""
+    return settings_from(open_environment())

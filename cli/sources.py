@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.console import JSON, errors_in_one_line, out, show
+from cli.console import JSON, err, errors_in_one_line, out, show
 
 app = typer.Typer(help="the declared sources of documents", no_args_is_help=True)
 
@@ -33,15 +33,27 @@ def list_(as_json: bool = JSON) -> None:
 def apply(
     file: Annotated[Path, typer.Argument(help="the file to apply")] = Path("sources.yaml"), as_json: bool = JSON
 ) -> None:
-    """Check an edited sources.yaml, create what it needs (topics, tenants, signing secrets) and put it in force."""
+    """Check an edited sources.yaml, create what it needs (topics, tenants, signing secrets, connectors) and put it in
+    force.
+    """
     from cli.installing import apply_sources
 
     with errors_in_one_line():
-        applied = apply_sources(file)
+        in_force = apply_sources(file, lambda line: None if as_json else err.print(line, style="dim", markup=False))
+        applied, connectors = in_force.sources, in_force.connectors
 
         def render() -> None:
             out.print(f"[green]applied[/] {len(applied.sources)} sources of {len(applied.tenants)} tenants")
+            for source in connectors.removed:
+                out.print(f"{source}: connector removed", markup=False)
+            for note in connectors.notes:
+                out.print(note, style="yellow", markup=False)
 
-        show(
-            {"sources": [source.name for source in applied.sources], "tenants": list(applied.tenants)}, as_json, render
-        )
+        found = {
+            "sources": [source.name for source in applied.sources],
+            "tenants": list(applied.tenants),
+            "connectors": {name: action.value for name, action in connectors.actions.items()},
+            "connectors_removed": list(connectors.removed),
+            "notes": list(connectors.notes),
+        }
+        show(found, as_json, render)
