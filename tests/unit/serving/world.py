@@ -211,6 +211,7 @@ async def world(
     thresholds: Thresholds = LENIENT,
     index: VersionedIndex | None = None,
     sources: Sources | None = None,
+    cache_bytes: int = 0,
 ) -> AsyncIterator[World]:
     """A running API without documents. `index` may stand in front of the memory."""
     embedder = HashedWordsEmbedder(dimension=512)
@@ -227,7 +228,7 @@ async def world(
 
     feed = CommitFeed(MemoryTail(here.log.told, COMMITS, 1), metrics)
     authenticator = build_authenticator(settings(), clock)
-    outside = Outside(index or memory, embedder, authenticator, KEY, clock, metrics, lambda: sources, feed)
+    outside = Outside(index or memory, embedder, authenticator, KEY, clock, metrics, lambda: sources, feed, cache_bytes)
     app = build_api(outside, limits or Limits(), thresholds, ready)
     reading = asyncio.create_task(feed.run())
     async with TestClient(TestServer(app)) as client:
