@@ -1,42 +1,162 @@
 """One document from bytes to text with structure: the whole way, in this process. `ParserPool` runs it in another."""
 
+from dataclasses import dataclass, replace
 from functools import cache
 
 from schemas.errors import UnreadableError
-from streams.core.blocks import ParsedDocument, Piece, assemble
-from streams.parse import markdown, quiet
-from streams.parse.format import Format, decode, format_of
+from streams.core.blocks import BlockKind, ParsedDocument, Piece, assemble
+from streams.parse import quiet
+from streams.parse.charset import decode
+from streams.parse.format import Format, format_of
+from streams.parse.limits import Limits
+from streams.parse.reading import Reading
 
 
-def read_document(body: bytes, content_type: str | None, name: str) -> ParsedDocument:
-    """Parse text, Markdown or HTML. Opens no connection.
+def read_document(body: bytes, content_type: str | None, name: str, limits: Limits | None = None) -> ParsedDocument:
+    """Parse a document of any supported format. Opens no connection.
 
-    Raises UnreadableError; reason unsupported_type, invalid_encoding, empty or too_deep.
+    Raises UnreadableError; reason unsupported_type, invalid_encoding, empty, encrypted, malformed, no_text_layer,
+    archive_bomb, xml_entities, too_deep, too_many_pages, too_many_elements or mail_loop.
     """
+    _make_ready()
+    from streams.parse import language
+
     kind = format_of(body, content_type, name)
-    text = decode(body, content_type, kind)
-    pieces, title, language = _read(text, kind) if text.strip() else ([], None, None)
-    document = assemble(pieces, title=title, language=language, kind=kind)
+    reading = _Reader(limits or Limits()).read(kind, body, content_type)
+    document = assemble(reading.pieces, title=reading.title, language=reading.language, kind=kind)
     if not document.blocks:
         raise UnreadableError("the document has no text", reason="empty")
+    if document.language is None:
+        document = replace(document, language=language.detected(document.blocks))
     return document
 
 
-def _read(text: str, kind: Format) -> tuple[list[Piece], str | None, str | None]:
-    _make_ready()
+@dataclass(slots=True)
+class _Reader:
+    """One document and all within it, under one set of limits."""
+
+    limits: Limits
+    depth: int = 0
+    elements: int = 0
+
+    def read(self, kind: Format, body: bytes, content_type: str | None) -> Reading:
+        reading = self._binary(kind, body) or self._text(kind, decode(body, content_type, kind))
+        if self.depth == 0:
+            self._count(reading)
+        return reading
+
+    def _inner(self, body: bytes, content_type: str | None, name: str) -> Reading:
+        """A document within this one."""
+        self.depth += 1
+        try:
+            if self.depth > self.limits.nesting:
+                raise UnreadableError(
+                    f"messages and attachments lie over {self.limits.nesting} deep within each other "
+                    "(MILLSTREAM_PARSE_NESTING)",
+                    reason="mail_loop",
+                )
+            if not body.strip():
+                return Reading([])
+            reading = self.read(format_of(body, content_type, name), body, content_type)
+            self._count(reading)
+            return reading
+        finally:
+            self.depth -= 1
+
+    def _count(self, reading: Reading) -> None:
+        self.elements += sum(_elements(piece) for piece in reading.pieces)
+        if self.elements > self.limits.elements:
+            raise UnreadableError(
+                f"the document has over {self.limits.elements} paragraphs and rows (MILLSTREAM_PARSE_ELEMENTS): "
+                "split it",
+                reason="too_many_elements",
+            )
+
+    def _binary(self, kind: Format, body: bytes) -> Reading | None:
+        """What is not read as one text."""
+        from streams.parse import archive, epub, mail, odt, partition, pdf, rtf, sheets
+
+        match kind:
+            case Format.PDF:
+                return pdf.read(body, self.limits)
+            case Format.DOCX:
+                archive.opened(body, self.limits)
+                return _titled(partition.docx_pieces(body))
+            case Format.PPTX:
+                archive.opened(body, self.limits)
+                return _titled(partition.pptx_pieces(body))
+            case Format.XLSX:
+                return sheets.read_workbook(body, self.limits)
+            case Format.ODT:
+                return odt.read(body, self.limits)
+            case Format.EPUB:
+                return epub.read(body, self.limits, lambda text: list(_html(text).pieces))
+            case Format.EML:
+                return mail.read_eml(body, self._inner)
+            case Format.MSG:
+                return mail.read_msg(body, self._inner)
+            case Format.RTF:
+                return rtf.read(body, _plain)
+        return None
+
+    def _text(self, kind: Format, text: str) -> Reading:
+        from streams.parse import json_text, org, rst, sheets, xml
+
+        if not text.strip():
+            return Reading([])
+        match kind:
+            case Format.HTML:
+                return _html(text)
+            case Format.MARKDOWN:
+                return _markdown(text)
+            case Format.RST:
+                return _html(rst.html(text))
+            case Format.ORG:
+                return org.read(text)
+            case Format.XML:
+                return xml.read(text)
+            case Format.CSV:
+                return sheets.read_delimited(text)
+            case Format.TSV:
+                return sheets.read_delimited(text, "\t")
+            case Format.JSON:
+                return json_text.read(text)
+        return _plain(text)
+
+
+def _elements(piece: Piece) -> int:
+    return piece.text.count("\n") + 1 if piece.kind is BlockKind.TABLE else 1
+
+
+def _html(text: str) -> Reading:
     from streams.parse import html, partition
 
-    match kind:
-        case Format.HTML:
-            page = html.clean(text)
-            return partition.html_pieces(page), page.title, page.language
-        case Format.MARKDOWN:
-            source = markdown.source(text)
-            pieces, heading = partition.markdown_pieces(source.text) if source.text.strip() else ([], None)
-            return pieces, source.title or heading, source.language
-        case Format.TEXT:
-            pieces, heading = partition.text_pieces(text)
-            return pieces, heading, None
+    page = html.clean(text)
+    return Reading(partition.html_pieces(page), page.title, page.language)
+
+
+def _markdown(text: str) -> Reading:
+    from streams.parse import markdown
+
+    source = markdown.source(text)
+    if not source.text.strip():
+        return Reading([])
+    reading = _html(markdown.html(source.text))
+    return Reading(reading.pieces, source.title or reading.title, source.language)
+
+
+def _plain(text: str) -> Reading:
+    from streams.parse import partition
+
+    if not text.strip():
+        return Reading([])
+    pieces, title = partition.text_pieces(text)
+    return Reading(pieces, title)
+
+
+def _titled(pieces: list[Piece]) -> Reading:
+    """A document whose title is its first heading."""
+    return Reading(pieces, next((piece.text for piece in pieces if piece.kind is BlockKind.HEADING), None))
 
 
 @cache
@@ -45,4 +165,4 @@ def _make_ready() -> None:
     quiet.silence()
     from streams.parse import partition
 
-    partition.install_blank_pipeline()
+    partition.make_ready()

@@ -10,6 +10,7 @@ from lxml import etree  # type: ignore[import-untyped]
 
 from schemas.errors import UnreadableError
 from streams.core.blocks import BlockKind, Piece
+from streams.parse.tables import names_columns
 
 _REMOVED = ("nav", "script", "style", "template", "noscript", "iframe", "object", "svg", "input", "select", "button",
             "textarea", "label", "dialog", "menu")  # fmt: skip
@@ -64,8 +65,11 @@ def clean(html: str) -> Page:
     )
 
 
-def table_pieces(html: str, page: int | None) -> Iterator[Piece]:
-    """A table of the partitioner as one line a row; its caption, and tables of one column, as paragraphs."""
+def table_pieces(html: str, page: int | None, *, named: bool) -> Iterator[Piece]:
+    """A table of the partitioner as one line a row; its caption, and tables of one column, as paragraphs.
+
+    Where the format marks no column names (`named` is false), a first row that reads like them is taken for them.
+    """
     table = etree.fromstring(html, etree.HTMLParser(huge_tree=True))
     for caption in table.iter("caption"):
         yield Piece(BlockKind.PARAGRAPH, _line(caption), page=page)
@@ -77,6 +81,8 @@ def table_pieces(html: str, page: int | None) -> Iterator[Piece]:
     header = 0
     while header < len(rows) - 1 and all(cell.tag == "th" for cell in rows[header][0]):
         header += 1
+    if not named and header == 0 and len(rows) > 1 and names_columns(rows[0][1]):
+        header = 1
     text = "\n".join(" | ".join(cells) for _, cells in rows)
     yield Piece(BlockKind.TABLE, text, page=page, header_lines=header)
 

@@ -1,19 +1,16 @@
-"""Markdown as people write it, made into Markdown as Python-Markdown reads it. Pure text to text.
-
-Front matter is taken off. A list right below a paragraph and a fence inside a list item, both plain in CommonMark, get
-the blank line or the indentation that Python-Markdown wants.
+"""Markdown as HTML, by markdown-it (CommonMark with GitHub's tables), without its front matter. The one module that
+knows it.
 """
 
 import re
 from dataclasses import dataclass
+from functools import cache
+
+from markdown_it import MarkdownIt
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _TITLE = re.compile(r"""^title:[ \t]*(["']?)(.+?)\1[ \t]*$""", re.MULTILINE)
 _LANGUAGE = re.compile(r"""^lang(?:uage)?:[ \t]*["']?([A-Za-z-]{2,12})["']?[ \t]*$""", re.MULTILINE)
-_FENCE = re.compile(r"^( *)(`{3,}|~{3,})")
-# CommonMark 0.31, 5.3: a bullet, or a number if it is 1, may interrupt a paragraph.
-_ITEM = re.compile(r"^ {0,3}(?:[-*+]|1[.)])[ \t]+\S")
-_IN_LIST = re.compile(r"^(?: {2,}|\t| {0,3}(?:[-*+]|\d{1,9}[.)])[ \t])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,35 +23,21 @@ class Source:
 
 
 def source(text: str) -> Source:
-    """Take the front matter off and adjust what Python-Markdown reads otherwise."""
+    """Take the front matter off."""
     title = language = None
     if front := _FRONT_MATTER.match(text):
         title = found[2] if (found := _TITLE.search(front[1])) else None
         language = found[1].partition("-")[0].lower() if (found := _LANGUAGE.search(front[1])) else None
         text = text[front.end() :]
-    return Source("\n".join(_adjusted(text.split("\n"))), title, language)
+    return Source(text, title, language)
 
 
-def _adjusted(lines: list[str]) -> list[str]:
-    adjusted: list[str] = []
-    fence = ""
-    indent = 0
-    for line in lines:
-        if fence:
-            stripped = line.strip()
-            closes = stripped.startswith(fence) and not stripped.strip(fence[0])
-            adjusted.append(fence if closes else _dedented(line, indent))
-            fence = "" if closes else fence
-        elif opening := _FENCE.match(line):
-            indent, fence = len(opening[1]), opening[2]
-            adjusted += ["", line[indent:]] if indent else [line]
-        else:
-            before = adjusted[-1] if adjusted else ""
-            if _ITEM.match(line) and before.strip() and not _IN_LIST.match(before):
-                adjusted.append("")
-            adjusted.append(line)
-    return adjusted
+def html(text: str) -> str:
+    """The text as a fragment of HTML; HTML within it is left as it is."""
+    page: str = _parser().render(text)
+    return page
 
 
-def _dedented(line: str, indent: int) -> str:
-    return line[indent:] if not line[:indent].strip() else line.lstrip()
+@cache
+def _parser() -> MarkdownIt:
+    return MarkdownIt("commonmark").enable(["table", "strikethrough"])

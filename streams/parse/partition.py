@@ -5,51 +5,115 @@ Import it only after `quiet.silence()`: unstructured reads its opt-outs while it
 download a trained one from a code host on first use.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from types import ModuleType
 
 import spacy
-from markdown import Markdown  # type: ignore[import-untyped]
-from markdown.extensions import Extension  # type: ignore[import-untyped]
-from markdown.postprocessors import Postprocessor  # type: ignore[import-untyped]
 from spacy.language import Language
-from unstructured.documents.elements import CodeSnippet, Element, Image, ListItem, Table, Title
+from unstructured.documents.elements import (
+    CodeSnippet,
+    Element,
+    Footer,
+    Header,
+    Image,
+    ListItem,
+    PageBreak,
+    Table,
+    Title,
+)
 from unstructured.nlp import tokenize
+from unstructured.partition import text as plain
+from unstructured.partition.html import parser as html_parser
 from unstructured.partition.html import partition_html
-from unstructured.partition.md import partition_md
-from unstructured.partition.text import partition_text
 
+from schemas.errors import UnreadableError
 from streams.core.blocks import BlockKind, Piece
 from streams.parse import html
 
 _NO_DETECTION = [""]
-_MARKDOWN = ("tables", "fenced_code", "sane_lists", "def_list")
 _TELLING_ALT_WORDS = 4
 _TITLE_WORDS = 10
+_PROSE_WORDS = 12
 
 
-def install_blank_pipeline() -> None:
-    """Give unstructured sentence ends and words without a trained model. Once a process, before the first partition."""
+def make_ready() -> None:
+    """Keep unstructured from downloading a model, and from guessing what markup says. Once a process, before all else.
+
+    What it cannot be told by any setting: sentence ends and words come from a blank pipeline; text is not judged as
+    prose or title by kinds of words. In HTML the tags say so, in plain text the line itself, at a third of the cost.
+    """
     pipeline: Language = spacy.blank("en")
     pipeline.add_pipe("sentencizer")
-    # The only place it can be given: unstructured has no setting for it.
     setattr(tokenize, "_get_nlp", lambda: pipeline)  # noqa: B010 - a typed assignment would have to be a cache too
+    _judge_prose(html_parser, _yes)
+    _judge_prose(plain, _reads_on)
+
+
+def _judge_prose(module: ModuleType, by: Callable[..., bool]) -> None:
+    setattr(module, "is_possible_narrative_text", by)  # noqa: B010 - what is set has another type on paper
+
+
+def _yes(_text: str, *_options: object, **_more: object) -> bool:
+    return True
+
+
+def _reads_on(text: str, *_options: object, **_more: object) -> bool:
+    """Whether a paragraph of plain text is prose for sure: longer than a title, or ended like a sentence."""
+    return len(text.split(None, _PROSE_WORDS)) > _PROSE_WORDS or text.rstrip()[-1:] in ".!?…,;:。！？"
 
 
 def html_pieces(page: html.Page) -> list[Piece]:
     """The pieces of a cleaned page."""
-    return list(_pieces(partition_html(text=page.html, languages=_NO_DETECTION)))
+    return list(_pieces(partition_html(text=page.html, languages=_NO_DETECTION))) if page.html.strip() else []
 
 
-def markdown_pieces(text: str) -> tuple[list[Piece], str | None]:
-    """The pieces of a Markdown text, and its first heading of level 1. Its HTML is cleaned like a page's."""
-    cleaned = _CleanedHtml()
-    elements = partition_md(text=text, languages=_NO_DETECTION, extensions=[*_MARKDOWN, cleaned])
-    return list(_pieces(elements)), cleaned.title
+def docx_pieces(body: bytes) -> list[Piece]:
+    """The pieces of a Word document whose archive was checked. Raises UnreadableError, reason malformed."""
+    from unstructured.partition import docx
+
+    _judge_prose(docx, _yes)
+    return _under_title(list(_pieces(_office(docx.partition_docx, body), named=False)))
+
+
+def pptx_pieces(body: bytes) -> list[Piece]:
+    """The pieces of a presentation whose archive was checked. Raises UnreadableError, reason malformed."""
+    from unstructured.partition import pptx
+
+    _judge_prose(pptx, _yes)
+    elements = _office(pptx.partition_pptx, body, include_slide_notes=True)
+    return list(_pieces(_notes_last(elements), named=False))
+
+
+def _under_title(pieces: list[Piece]) -> list[Piece]:
+    """Word's style Title is a heading of level 1 like those it stands above: lower them."""
+    if len(pieces) < 2 or not pieces[0].kind is pieces[1].kind is BlockKind.HEADING or pieces[1].level > 1:
+        return pieces
+    return [pieces[0], *(replace(p, level=p.level + 1) if p.kind is BlockKind.HEADING else p for p in pieces[1:])]
+
+
+def _notes_last(elements: Iterable[Element]) -> Iterator[Element]:
+    """A slide's notes come first: put them behind what they are about."""
+    for _, slide in groupby(elements, key=lambda element: element.metadata.page_number):
+        members = list(slide)
+        begin = next((place for place, element in enumerate(members) if isinstance(element, Title)), 0)
+        yield from [*members[begin:], *members[:begin]]
+
+
+def _office(partition: Callable[..., list[Element]], body: bytes, **options: bool) -> list[Element]:
+    try:
+        return partition(file=io.BytesIO(body), languages=_NO_DETECTION, include_page_breaks=False, **options)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:  # noqa: BLE001 - the readers beneath raise whatever a broken file makes them stumble over
+        raise UnreadableError("the file is damaged: save it again and resend it", reason="malformed") from None
 
 
 def text_pieces(text: str) -> tuple[list[Piece], str | None]:
     """The pieces of a plain text, and its first line if that reads like a title."""
-    elements = partition_text(text=text, languages=_NO_DETECTION)
+    elements = plain.partition_text(text=text, languages=_NO_DETECTION)
     headings = [_is_heading(elements, place) for place in range(len(elements))]
     pieces: list[Piece] = []
     for element, heading in zip(elements, headings, strict=True):
@@ -61,39 +125,17 @@ def text_pieces(text: str) -> tuple[list[Piece], str | None]:
     return pieces, elements[0].text if headings and headings[0] else None
 
 
-class _CleanedHtml(Extension):  # type: ignore[misc]
-    """Runs Python-Markdown's result through the same cleaning as a page, and keeps its title."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.title: str | None = None
-
-    def extendMarkdown(self, md: Markdown) -> None:
-        md.postprocessors.register(_Clean(self), "clean", priority=-1)
-
-
-class _Clean(Postprocessor):  # type: ignore[misc]
-    def __init__(self, owner: _CleanedHtml) -> None:
-        super().__init__()
-        self._owner = owner
-
-    def run(self, text: str) -> str:
-        if not text.strip():
-            return text
-        page = html.clean(text)
-        self._owner.title = page.title
-        return page.html
-
-
-def _pieces(elements: Iterable[Element]) -> Iterator[Piece]:
+def _pieces(elements: Iterable[Element], *, named: bool = True) -> Iterator[Piece]:
     for element in elements:
         page = element.metadata.page_number
         depth = element.metadata.category_depth or 0
         match element:
+            case Header() | Footer() | PageBreak():
+                continue
             case Title():
                 yield Piece(BlockKind.HEADING, element.text.rstrip("¶ "), depth + 1, page)
             case Table() if element.metadata.text_as_html:
-                yield from html.table_pieces(element.metadata.text_as_html, page)
+                yield from html.table_pieces(element.metadata.text_as_html, page, named=named)
             case ListItem():
                 yield Piece(BlockKind.LIST_ITEM, element.text, max(depth, 1), page)
             case CodeSnippet():

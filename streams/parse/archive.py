@@ -1,0 +1,57 @@
+"""Zip files (docx, xlsx, epub, ...) looked at before anything is unpacked: bombs, passwords, damage."""
+
+import io
+import zipfile
+import zlib
+
+from schemas.errors import UnreadableError
+from streams.parse.limits import Limits
+
+_MOST_MEMBERS = 20_000
+_HIGHEST_RATIO = 400
+_RATIO_FROM = 4 * 1024 * 1024
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OSError, RuntimeError)
+
+
+class Archive:
+    """A zip file within its limits; members are read no further than the size they declare."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self.names = frozenset(archive.namelist())
+
+    def read(self, name: str) -> bytes:
+        """A member's bytes. Raises UnreadableError, reason malformed, when it is missing or damaged."""
+        try:
+            return self._archive.read(name)
+        except KeyError:
+            raise UnreadableError(f"the archive lacks {name[:80]!r}: send the file again", reason="malformed") from None
+        except _DAMAGED:
+            raise UnreadableError(
+                "the archive is truncated or damaged: send the file again", reason="malformed"
+            ) from None
+
+
+def opened(body: bytes, limits: Limits) -> Archive:
+    """The archive, if it is safe to unpack. Raises UnreadableError; reason malformed, encrypted or archive_bomb."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(body))
+        members = archive.infolist()
+    except _DAMAGED:
+        raise UnreadableError("the archive is truncated or damaged: send the file again", reason="malformed") from None
+    if any(member.flag_bits & 1 for member in members):
+        raise UnreadableError("the file is encrypted: send it without a password", reason="encrypted")
+    unpacked = sum(member.file_size for member in members)
+    packed = sum(member.compress_size for member in members)
+    if len(members) > _MOST_MEMBERS:
+        raise _bomb(f"{len(members)} members")
+    if unpacked > limits.unpacked_bytes:
+        raise _bomb(f"{unpacked >> 20} MiB, over the limit of {limits.unpacked_mb} (MILLSTREAM_PARSE_UNPACKED_MB)")
+    # Members that share their bytes are the densest bombs there are (Fifield 2019).
+    if packed > len(body) or (unpacked > _RATIO_FROM and unpacked > _HIGHEST_RATIO * max(packed, 1)):
+        raise _bomb(f"{unpacked // max(packed, 1)} times its size")
+    return Archive(archive)
+
+
+def _bomb(what: str) -> UnreadableError:
+    return UnreadableError(f"the archive unpacks to {what}: split it or send its text", reason="archive_bomb")

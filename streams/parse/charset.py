@@ -1,0 +1,106 @@
+"""A document's bytes as text: which encoding they are in. The one module that knows charset-normalizer."""
+
+import codecs
+import re
+
+from schemas.errors import UnreadableError
+from streams.parse.format import Format
+
+_CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:+-]+)""", re.IGNORECASE)
+_META_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?([\w.:+-]+)""", re.IGNORECASE)
+_XML_CHARSET = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.:+-]+)""", re.IGNORECASE)
+_WITHIN = 2048
+
+# The encodings browsers read (WHATWG Encoding), by Python's names; others of Python's codecs do not hold text.
+_ENCODINGS = re.compile(
+    r"utf-8|utf-16(-[bl]e)?|ascii|iso8859-\d+|cp125\d|cp866|cp874|koi8-[ru]|mac-(roman|cyrillic)|"
+    r"shift_jis|cp932|euc_jp|iso2022_jp|gb2312|gbk|gb18030|big5|big5hkscs|euc_kr|cp949"
+)
+# What is declared latin-1 or ascii is windows-1252 in practice, and browsers read it so.
+_READ_AS = {"ascii": "cp1252", "iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932"}
+
+# Guessed where nothing is declared: what is still met in the wild, the rest would only win by chance.
+_GUESSED = ["cp1252", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256",
+            "cp932", "euc_jp", "gb18030", "big5", "cp949"]  # fmt: skip
+_GUESS_FROM = 64
+_GUESS_WITHIN = 32_768
+_MOST_CHAOS = 0.1
+# Bytes that are whole characters of one of these are hardly there by chance; of the others every byte is a letter.
+_TELLING = frozenset({"cp932", "euc_jp", "gb18030", "big5", "cp949"})
+_LEAST_COHERENCE = 0.4
+
+_CONTROL = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127, 0xFEFF), " ")
+
+
+def decode(body: bytes, content_type: str | None, kind: Format) -> str:
+    """The body as text with `\\n` line ends and without control characters.
+
+    A byte order mark decides, then the charset of the content type, then (HTML, XML) the one the document declares,
+    then whether it is UTF-8, then what it looks like, if that is clear.
+    Raises UnreadableError, reason invalid_encoding.
+    """
+    charset, declared = _charset(body, content_type, kind)
+    try:
+        text = _decoded(body, charset)
+    except UnicodeDecodeError as error:
+        guessed = None if declared else _guess(body)
+        if guessed is None:
+            raise UnreadableError(
+                f"the document is not valid {charset[:40]} at byte {error.start}; "
+                "declare its charset or send it as UTF-8",
+                reason="invalid_encoding",
+            ) from None
+        text = body.decode(guessed)
+    return plain(text)
+
+
+def plain(text: str) -> str:
+    """A text with `\\n` line ends and without control characters."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").translate(_CONTROL)
+
+
+def _decoded(body: bytes, charset: str) -> str:
+    try:
+        encoding = codecs.lookup(charset).name
+        if not _ENCODINGS.fullmatch(encoding):
+            raise LookupError
+        return body.decode(_READ_AS.get(encoding, encoding))
+    except LookupError:
+        raise UnreadableError(
+            f"charset {charset[:40]!r} is not known; send the document as UTF-8", reason="invalid_encoding"
+        ) from None
+
+
+def _charset(body: bytes, content_type: str | None, kind: Format) -> tuple[str, bool]:
+    """A charset, and whether anything says so."""
+    if body.startswith(codecs.BOM_UTF8):
+        return "utf-8", True
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16", True
+    if declared := _CHARSET.search(content_type or ""):
+        return declared[1], True
+    if kind in (Format.HTML, Format.XML):
+        start = body[:_WITHIN]
+        if within := _XML_CHARSET.search(start) or _META_CHARSET.search(start):
+            found = within[1].decode("ascii")
+            # A declaration that could be read byte by byte is no UTF-16.
+            return "utf-8" if found.lower().startswith("utf-16") else found, True
+    return "utf-8", False
+
+
+def _guess(body: bytes) -> str | None:
+    """The encoding that makes sense of the bytes, if one clearly does and there are enough of them to tell."""
+    if len(body) < _GUESS_FROM:
+        return None
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(body[:_GUESS_WITHIN], cp_isolation=_GUESSED).best()
+    if best is None or best.chaos > _MOST_CHAOS:
+        return None
+    if best.coherence < _LEAST_COHERENCE and best.encoding not in _TELLING:
+        return None
+    try:
+        body.decode(best.encoding)
+    except UnicodeDecodeError:
+        return None
+    return str(best.encoding)

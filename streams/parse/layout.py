@@ -1,0 +1,151 @@
+"""Lines as they lie on pages, made into headings, paragraphs and list items; what repeats on the pages' edges is left
+out. Pure: whatever reads pages hands its lines in.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from streams.core.blocks import BlockKind, Piece
+
+_EDGE_LINES = 3
+_DIGITS = re.compile(r"\d+")
+_PAGE_NUMBER = re.compile(
+    r"^\W*(?:\w{1,10}\W{1,3})?(?:\d{1,4}|[ivxlc]{1,7})(?:\s*(?:/|\w{1,4})\s*\d{1,4})?\W*$", re.IGNORECASE
+)
+_BULLET = re.compile(r"^[•‣◦▪●○■□–*·]\s+|^-\s+(?=\S)")
+_NUMBERED = re.compile(r"^(?:\d{1,2}[.)]|[a-z]\))\s+\S")
+_HEADING_SIZE = 1.12
+_HEADING_WORDS = 16
+_HEADING_LEVELS = 4
+_NEXT_LINE = 1.75
+"""Lines of a paragraph lie at most so many times their size apart."""
+_FULL = 0.82
+"""A line that ends before this part of the column's width ends on purpose: a row, an address, a verse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of text; coordinates in points, `bottom` growing upwards, `size` the height of its letters."""
+
+    text: str
+    page: int
+    left: float
+    right: float
+    bottom: float
+    size: float
+
+
+def pieces_of(pages: Sequence[Sequence[Line]]) -> list[Piece]:
+    """The pieces of a document from the lines of its pages, top to bottom."""
+    lines = [line for page in without_repeated(pages) for line in page]
+    levels = _levels(lines)
+    pieces: list[Piece] = []
+    for run in _runs(lines, levels):
+        first = run[0]
+        level = levels.get(_rounded(first.size), 0) if _fits_heading(run) else 0
+        if level:
+            pieces.append(Piece(BlockKind.HEADING, " ".join(line.text for line in run), level, first.page))
+        elif _BULLET.match(first.text):
+            pieces.append(Piece(BlockKind.LIST_ITEM, _BULLET.sub("", _joined(run)), 1, first.page))
+        elif _NUMBERED.match(first.text):
+            pieces.append(Piece(BlockKind.LIST_ITEM, _joined(run), 1, first.page))
+        elif pieces and _goes_on(pieces[-1], first):
+            before = pieces.pop()
+            pieces.append(Piece(before.kind, f"{before.text} {_joined(run)}", before.level, before.page))
+        else:
+            pieces.append(Piece(BlockKind.PARAGRAPH, _joined(run), page=first.page))
+    return pieces
+
+
+def without_repeated(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
+    """The pages without page numbers and the headers and footers that at least half of them share, digits aside."""
+    if len(pages) < 2:
+        return [list(page) for page in pages]
+    edges = [_edges(page) for page in pages]
+    seen = Counter(key for page, places in zip(pages, edges, strict=True) for key in {_key(page[p]) for p in places})
+    repeated = {key for key, count in seen.items() if count >= 2 and count * 2 >= len(pages)}
+    return [
+        [
+            line
+            for place, line in enumerate(page)
+            if not (place in places and (_key(line) in repeated or _PAGE_NUMBER.match(line.text)))
+        ]
+        for page, places in zip(pages, edges, strict=True)
+    ]
+
+
+def _edges(page: Sequence[Line]) -> set[int]:
+    """Places of a page's first and last lines."""
+    order = sorted(range(len(page)), key=lambda place: -page[place].bottom)
+    return set(order[:_EDGE_LINES]) | set(order[-_EDGE_LINES:])
+
+
+def _key(line: Line) -> str:
+    return _DIGITS.sub("#", line.text.casefold())
+
+
+def _rounded(size: float) -> float:
+    return round(size * 2) / 2
+
+
+def _levels(lines: Iterable[Line]) -> dict[float, int]:
+    """Sizes that are headings' and the level of each: those above what most letters have."""
+    letters: Counter[float] = Counter()
+    for line in lines:
+        letters[_rounded(line.size)] += len(line.text)
+    if not letters:
+        return {}
+    body = letters.most_common(1)[0][0]
+    larger = sorted((size for size in letters if size >= body * _HEADING_SIZE), reverse=True)
+    return {size: min(number, _HEADING_LEVELS) for number, size in enumerate(larger, 1)}
+
+
+def _runs(lines: Iterable[Line], levels: dict[float, int]) -> Iterator[list[Line]]:
+    """Lines that belong together: one below the other, of one size, in one column."""
+    for _, group in groupby(lines, key=lambda line: (line.page, _rounded(line.size) in levels, _rounded(line.size))):
+        run: list[Line] = []
+        for line in group:
+            if run and not _follows(run[-1], line):
+                yield run
+                run = []
+            run.append(line)
+        yield run
+
+
+def _follows(above: Line, line: Line) -> bool:
+    gap = above.bottom - line.bottom
+    begins_item = _BULLET.match(line.text) or _NUMBERED.match(line.text)
+    same_row = abs(gap) < 0.3 * line.size
+    return not begins_item and (same_row or 0 < gap <= _NEXT_LINE * max(line.size, 1)) and line.left < above.right
+
+
+def _fits_heading(run: Sequence[Line]) -> bool:
+    words = sum(len(line.text.split()) for line in run)
+    return words <= _HEADING_WORDS and any(letter.isalpha() for line in run for letter in line.text)
+
+
+def _joined(run: Sequence[Line]) -> str:
+    """A paragraph's lines as one, words parted by hyphens mended; lines that end early on purpose stay lines."""
+    left, right = min(line.left for line in run), max(line.right for line in run)
+    text = run[0].text
+    for above, line in pairwise(run):
+        full = above.right - left >= _FULL * (right - left)
+        if full and text.endswith(("-", "\u00ad", "\u2010")) and line.text[:1].islower():
+            text = text[:-1] + line.text
+        else:
+            text += (" " if full else "\n") + line.text
+    return text
+
+
+def _goes_on(before: Piece, line: Line) -> bool:
+    """Whether a paragraph goes on from the page before."""
+    return (
+        before.page is not None
+        and before.page < line.page
+        and before.kind is not BlockKind.HEADING
+        and before.text[-1:] not in ".!?:;…。！？"
+        and line.text[:1].islower()
+    )

@@ -1,0 +1,30 @@
+"""What one document may cost while it is parsed, besides time and memory, which the pool holds. Pure."""
+
+from dataclasses import asdict, dataclass
+
+_MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Over any of these a document is refused, with a reason that names the setting."""
+
+    pages: int = 3000
+    elements: int = 200_000
+    """Headings, paragraphs, list items and rows of tables."""
+    unpacked_mb: int = 256
+    """What the members of an archive (docx, xlsx, epub, ...) say they unpack to, together, in MiB."""
+    nesting: int = 5
+    """Messages and attachments within each other."""
+
+    @property
+    def unpacked_bytes(self) -> int:
+        return self.unpacked_mb * _MEBIBYTE
+
+    def arguments(self) -> list[str]:
+        """For a worker's command line; `from_arguments` reads them back."""
+        return [str(number) for number in asdict(self).values()]
+
+    @classmethod
+    def from_arguments(cls, arguments: list[str]) -> "Limits":
+        return cls(*map(int, arguments))
