@@ -65,6 +65,8 @@ class Sweeper:
         """Ends of history."""
         self._slices: deque[Slice] = deque()
         self._expired: Seq = 0
+        self._kept: timedelta | None = None
+        """How long history was kept when its end was last looked for."""
         self._dead: deque[DeadRows] = deque()
         self._next_run = self._next_end = self._next_expiry = self._next_garbage = 0.0
         self.closed = self.removed = 0
@@ -86,16 +88,16 @@ class Sweeper:
         self._published.note(head.seq, self._clock.monotonic())
 
     def due_in(self, head: Head) -> float:
-        """Seconds until a run may find work."""
+        """Seconds until a run may find work, or until history may be another."""
         now, wait = self._clock.monotonic(), self._policy.wait_seconds
-        times = [self._next_garbage]
+        times = [self._next_garbage, now + self._policy.history_seconds]
         if self._slices or self._dead or self._limit() > head.swept_seq:
             times.append(now)
         if self._end() > self._expired:
             times.append(self._next_expiry)
         times += [mark + wait for mark in (self._published.next(), self._ends.next()) if mark is not None]
         if head.history_from < head.seq:
-            times.append(self._next_end)
+            times.append(self._next_end if self._policy.history() == self._kept else now)
         return max(0.0, self._next_run - now, min(times) - now)
 
     async def run(self, head: Head, is_idle: Callable[[], bool] = _nobody_waits) -> Head:
@@ -115,10 +117,10 @@ class Sweeper:
 
     async def _end_history(self, head: Head) -> Head:
         """Move history_from to what is in force as long ago as history is kept. Rows are removed 2 L later."""
-        now = self._clock.monotonic()
-        if now < self._next_end or head.history_from >= head.seq:
+        now, keeps = self._clock.monotonic(), self._policy.history()
+        if head.history_from >= head.seq or (now < self._next_end and keeps == self._kept):
             return head
-        keeps = self._policy.history()
+        self._kept = keeps
         if keeps <= NO_HISTORY:
             self._next_end, end = now + _NO_HISTORY_SECONDS, head.seq
         else:
