@@ -1,10 +1,15 @@
 """`millstream up|down|status|logs|doctor`: the project's own stack on loopback."""
 
-from typing import Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from cli.console import JSON, errors_in_one_line, out, show
+
+if TYPE_CHECKING:
+    from infra.local.doctor import Finding
 
 
 def up(
@@ -55,23 +60,36 @@ def status(as_json: bool = JSON) -> None:
     """Show what runs, where, and where the keys lie; exit 1 when not all of it is ready."""
     import orjson
 
+    from cli.captured import as_checks, captured_findings
     from cli.running import describe
     from cli.session import state_dir
     from infra.local.status import read_status
 
     with errors_in_one_line():
         found = read_status(state_dir())
+        captured = captured_findings() if found.running else ()
 
         def render() -> None:
             for unit in found.units:
                 out.print(describe(unit))
             if not found.running:
                 out.print("not running: millstream up")
+            for check in as_checks(captured):
+                print_check(check)
             out.print(f"state {found.state_dir}  keys {found.secrets}", style="dim", markup=False)
 
-        show(orjson.loads(found.as_json()), as_json, render)
+        sources = [asdict(finding) for finding in captured]
+        show(orjson.loads(found.as_json()) | {"captured": sources}, as_json, render)
         if not found.ready:
             raise typer.Exit(1)
+
+
+def print_check(check: "Finding") -> None:
+    """One line, and what to do about it."""
+    mark = "[green]ok[/]     " if check.ok else "[red]missing[/]"
+    out.print(f"{mark} {check.name:<22} {escape(check.found)}")
+    if check.remedy:
+        out.print(f"        → {check.remedy}", style="yellow", markup=False)
 
 
 def logs(
@@ -89,20 +107,20 @@ def logs(
 def doctor(as_json: bool = JSON) -> None:
     """Say on one screen what is missing and what to do; exit 1 when something is."""
     import os
-    from dataclasses import asdict
 
+    from cli.captured import as_checks, captured_findings
     from cli.session import state_dir
     from infra.local.doctor import examine
+    from infra.local.status import read_status
 
     with errors_in_one_line():
         checks = examine(state_dir(), os.environ)
+        if read_status(state_dir()).running:
+            checks += as_checks(captured_findings())
 
         def render() -> None:
             for check in checks:
-                mark = "[green]ok[/]     " if check.ok else "[red]missing[/]"
-                out.print(f"{mark} {check.name:<22} {check.found}")
-                if check.remedy:
-                    out.print(f"        → {check.remedy}", style="yellow")
+                print_check(check)
 
         show([asdict(check) for check in checks], as_json, render)
         if not all(check.ok for check in checks):
