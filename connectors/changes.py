@@ -98,6 +98,12 @@ class Accepted:
     version: Version
     coordinates: Coordinates
 
+    @classmethod
+    def of(cls, change: DocumentChange, at: Coordinates) -> "Accepted":
+        """What a change became that lies at `at`."""
+        register: Register = "acl" if change.op is Op.ACL else "content"
+        return cls(change.document, change.op, register, change.version.at(at.offset), at)
+
 
 def change_from(event: Event, source: SourceConfig, receipt: Receipt, max_bytes: int) -> DocumentChange:
     """Check an event and make it a record of documents.changes.
@@ -145,10 +151,15 @@ async def append_change(log: Log, topics: Topics, change: DocumentChange) -> Acc
     partition = topics.partition(CHANGES, document=change.document)
     at = await log.append(CHANGES, partition, change.key, encode(change), headers_of(change))
     if change.acl is not None and change.op is not Op.ACL:
-        copy = change.acl_copy(at.offset)
-        await log.append(CHANGES, partition, copy.key, encode(copy), headers_of(copy))
-    register: Register = "acl" if change.op is Op.ACL else "content"
-    return Accepted(change.document, change.op, register, change.version.at(at.offset), at)
+        await append_acl_copy(log, topics, change, at)
+    return Accepted.of(change, at)
+
+
+async def append_acl_copy(log: Log, topics: Topics, change: DocumentChange, at: Coordinates) -> None:
+    """Append the acl's own copy of a change that lies at `at`. Raises what `Log.append` raises."""
+    copy = change.acl_copy(at.offset)
+    partition = topics.partition(CHANGES, document=change.document)
+    await log.append(CHANGES, partition, copy.key, encode(copy), headers_of(copy))
 
 
 async def append_changes(log: Log, topics: Topics, changes: Sequence[DocumentChange]) -> tuple[Accepted, ...]:

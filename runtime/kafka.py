@@ -243,6 +243,12 @@ class KafkaAdmin:
         """Offset that the next record of each partition will get."""
         return self._offsets(topic, _LATEST)
 
+    def offsets_at(self, topic: str, milliseconds: int) -> dict[int, int]:
+        """Offset of each partition's first record of this time (since 1970) or later; its end where there is none."""
+        found = self._offsets(topic, OffsetSpec.for_timestamp(milliseconds))
+        ends = self.end_offsets(topic)
+        return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
+
     def group_offsets(self, group: str, topic: str) -> dict[int, int]:
         """Next offset each partition's consumer group will read; a partition without a commit is absent."""
         partitions = [TopicPartition(self._prefix + topic, number) for number in range(self._count(topic))]

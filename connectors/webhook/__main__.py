@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 
 import structlog
@@ -16,13 +17,14 @@ import uvloop
 from aiohttp import web
 
 from connectors.webhook.app import build_app
-from connectors.webhook.receiver import ACK_SECONDS, Limits, Receiver
+from connectors.webhook.memory import EVENT_LIMIT, RECALLED, LoggedEvents, logged_events
+from connectors.webhook.receiver import ACK_SECONDS, CONNECTOR, Limits, Receiver
 from connectors.webhook.registry import Registry, load_senders
 from runtime import logs
 from runtime.clock import SystemClock
 from runtime.declarations import load_topics
 from runtime.freshness_token import token_key
-from runtime.kafka import KafkaAdmin, Producer
+from runtime.kafka import KafkaAdmin, Producer, read_topic
 from runtime.metrics import Metrics
 from runtime.settings import Settings, load_settings
 from schemas.errors import ConfigError, MillstreamError
@@ -42,6 +44,17 @@ def check_topic(admin: KafkaAdmin, topics: Topics) -> None:
         raise ConfigError(f"topic {CHANGES} has {partitions} partitions and topics.yaml says {wanted}")
 
 
+def recall(settings: Settings, admin: KafkaAdmin, now: datetime) -> LoggedEvents:
+    """The events of the last minutes, from the end of the log. Raises TransientError."""
+    since = admin.offsets_at(CHANGES, round((now - RECALLED).timestamp() * 1000))
+    ends = admin.end_offsets(CHANGES)
+    most = EVENT_LIMIT // len(ends)
+    start = {partition: max(offset, ends[partition] - most) for partition, offset in since.items()}
+    events = logged_events(read_topic(settings, CHANGES, start=start), CONNECTOR)
+    log.info("events recalled", events=len(events))
+    return events
+
+
 async def serve(settings: Settings) -> None:
     """Run until told to stop. Raises MillstreamError when it cannot start or cannot go on."""
     metrics = Metrics()
@@ -54,7 +67,9 @@ async def serve(settings: Settings) -> None:
     await asyncio.to_thread(check_topic, admin, topics)
     # Shorter than the wait of a request, so that most failures are told by Kafka and not by the clock.
     producer = Producer(settings, delivery_seconds=ACK_SECONDS - 1)
-    receiver = Receiver(registry, producer, topics, key, Limits(settings.max_document_bytes), SystemClock(), metrics)
+    clock = SystemClock()
+    events = await asyncio.to_thread(recall, settings, admin, clock.now())
+    receiver = Receiver(registry, producer, topics, key, Limits(settings.max_document_bytes), clock, metrics, events)
 
     async def not_ready() -> Sequence[str]:
         reasons = [] if registry.fault is None else [registry.fault]

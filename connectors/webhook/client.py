@@ -16,17 +16,23 @@ SECONDS = 30.0
 
 
 def post_signed(
-    settings: Settings, source: str, body: bytes, *, environment: Mapping[str, str] | None = None
+    settings: Settings,
+    source: str,
+    body: bytes,
+    *,
+    message_id: str | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[str, ...]:
     """Send one message for a source and return its freshness tokens, one an event. Blocks.
 
-    `environment` may hold secrets that win over the secrets file, as for the receiver.
+    `message_id` repeats an earlier message; without it this is a new one. `environment` may hold secrets that win over
+    the secrets file, as for the receiver.
 
     Raises ConfigError without a secret for the source, PermanentError when the receiver refuses the message,
     TransientError when it is not there or says to come again.
     """
     secret = load_secrets(settings.webhook_secrets_file, environment or {}, [source]).of(source)[0]
-    headers = signed_headers(secret, body, datetime.now(UTC), f"msg_{uuid.uuid4().hex}")
+    headers = signed_headers(secret, body, datetime.now(UTC), message_id or f"msg_{uuid.uuid4().hex}")
     where = f"{settings.ingest_host}:{settings.ingest_port}"
     call = urllib.request.Request(
         f"http://{where}/v1/sources/{source}/events",

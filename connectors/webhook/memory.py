@@ -1,17 +1,36 @@
-"""What was answered to which webhook-id: who repeats a message gets the same tokens, and nothing is in the log twice.
+"""What was answered to which webhook-id, and which events lie in the log: who repeats a message gets the same tokens,
+and nothing of it is appended again.
 
-Bounded, in memory, per process: after a restart a repeated message is appended again. Where the source states its own
-versions that changes nothing; where the log is the order, a message repeated after a later one of its document, within
-the signature's five minutes, counts as the newer: such a source should repeat nothing it was answered 202 for.
+Where the log is the order, an event appended again would count as newer than what came after it: a deleted document
+would be back. Messages are remembered by this process alone; events also across its restart, from the end of the log.
+Bounded: after EVENT_LIMIT other events, or by another receiver process, a repeated message is appended again.
 """
 
 import asyncio
+import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
+import orjson
+
+from connectors.changes import Accepted
+from connectors.webhook.signatures import TOLERANCE
+from runtime.log_port import StoredRecord
+from schemas.codec import decode
+from schemas.errors import DecodeError
 from schemas.identity import Source
+from schemas.records import DocumentChange
+from schemas.versions import RANKS, Op
 
 LIMIT = 10_000
+EVENT_LIMIT = 100_000
+"""Some 60 MB."""
+RECALLED = 2 * TOLERANCE + timedelta(minutes=2)
+"""How far back the log is read at the start: a signature is good for so long, as its time may lie ahead of our clock as
+well as behind it, and the broker's clock is another one.
+"""
 
 Tokens = tuple[str, ...]
 MessageKey = tuple[Source, str]
@@ -59,3 +78,71 @@ class MessageMemory:
         current = self._messages.get(key)
         if failed and current is not None and current.tokens is done:
             self._messages.pop(key)
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An event that lies in the log. `needs_copy`: it carries an acl, and the acl's own copy is not there yet."""
+
+    digest: bytes
+    accepted: Accepted
+    needs_copy: bool = False
+
+    def is_of(self, change: DocumentChange) -> bool:
+        """Whether the event said the same; a version only where the source states one."""
+        stated = change.version.sequence
+        return self.digest == _digest(change) and stated in (None, self.accepted.version.sequence)
+
+
+class LoggedEvents:
+    """The last EVENT_LIMIT events that this source's receiver put into the log, by their event ids."""
+
+    def __init__(self, limit: int = EVENT_LIMIT) -> None:
+        self._limit = limit
+        self._events: OrderedDict[tuple[Source, str], Logged] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def get(self, change: DocumentChange) -> Logged | None:
+        """The logged event with the id of this one."""
+        return self._events.get((change.source, change.event_id))
+
+    def put(self, change: DocumentChange, accepted: Accepted, *, needs_copy: bool = False) -> None:
+        """Remember; the first record of an event stays, beyond the limit the oldest event is forgotten."""
+        self._events.setdefault((change.source, change.event_id), Logged(_digest(change), accepted, needs_copy))
+        while len(self._events) > self._limit:
+            self._events.popitem(last=False)
+
+    def put_copy(self, change: DocumentChange) -> None:
+        """The acl's own copy of this event is there."""
+        key = (change.source, change.event_id)
+        if key in self._events:
+            self._events[key] = replace(self._events[key], needs_copy=False)
+
+
+def logged_events(records: Iterable[StoredRecord], connector: str) -> LoggedEvents:
+    """The events of a connector in records of documents.changes, each partition's in order."""
+    events = LoggedEvents()
+    for record in records:
+        try:
+            change = decode(record.value or b"", DocumentChange)
+        except DecodeError:
+            continue  # prepare dead-letters it
+        if change.origin.connector != connector:
+            continue
+        if change.op is Op.ACL and change.version.rank != RANKS[Op.ACL]:
+            events.put_copy(change)  # it has its original's event id and rank, and lies behind it
+        else:
+            needs_copy = change.acl is not None and change.op is not Op.ACL
+            events.put(change, Accepted.of(change, record.coordinates), needs_copy=needs_copy)
+    return events
+
+
+def _digest(change: DocumentChange) -> bytes:
+    """SHA-256 over what the source said; not over what the door adds, which may differ when it is said again."""
+    said = (
+        *(change.tenant, change.source, change.doc_id, change.op, change.actor),
+        *(change.title, change.url, change.content_type, change.acl, sorted(change.labels.items()), change.event_time),
+    )
+    return hashlib.sha256(orjson.dumps(said) + (change.body or b"")).digest()

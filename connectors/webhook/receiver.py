@@ -6,19 +6,20 @@ Knows HTTP only by the problems it returns. Times out its wait for the log, neve
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from connectors.changes import (
     InvalidEventError,
     Receipt,
     TooLargeDocumentError,
+    append_acl_copy,
     append_changes,
     change_from,
 )
 from connectors.webhook import problems
 from connectors.webhook.events import Fault, InvalidBodyError, parse_events
-from connectors.webhook.memory import MessageKey, MessageMemory, Remembered, Tokens
+from connectors.webhook.memory import Logged, LoggedEvents, MessageKey, MessageMemory, Remembered, Tokens
 from connectors.webhook.problems import Problem
 from connectors.webhook.registry import Registry
 from connectors.webhook.signatures import ID_HEADER, is_signed
@@ -103,7 +104,9 @@ class Receiver:
         limits: Limits,
         clock: Clock,
         metrics: Metrics,
+        events: LoggedEvents | None = None,
     ) -> None:
+        """`events`: what lies in the log already."""
         self._registry = registry
         self._log = log
         self._topics = topics
@@ -112,6 +115,7 @@ class Receiver:
         self._clock = clock
         self._metrics = metrics
         self._memory = MessageMemory()
+        self._events = events or LoggedEvents()
         self.gate = Gate(limits, metrics)
 
     def source(self, name: str) -> SourceConfig | None:
@@ -136,9 +140,12 @@ class Receiver:
             changes = self._changes(source, headers, body)
             if isinstance(changes, Problem):
                 return changes
-            known = Remembered(digest, asyncio.create_task(self._append(changes)))
+            logged = [self._events.get(change) for change in changes]
+            if any(known and not known.is_of(change) for known, change in zip(logged, changes, strict=True)):
+                return problems.id_reused()
+            known = Remembered(digest, asyncio.create_task(self._append(source.name, changes, logged)))
             self._memory.put(key, known)
-            return await self._acknowledged(known, repeated=False)
+            return await self._acknowledged(known, repeated=None not in logged)
         if known.digest != digest:
             return problems.id_reused()
         self._metrics.count(INGEST_REPEATS, source=source.name)
@@ -168,10 +175,20 @@ class Receiver:
                 return _refusal(413, number, error.field, error)
         return tuple(changes)
 
-    async def _append(self, changes: tuple[DocumentChange, ...]) -> Tokens:
-        accepted = await append_changes(self._log, self._topics, changes)
-        for (source, op), count in Counter((each.document.source, each.op) for each in accepted).items():
+    async def _append(self, source: str, changes: Sequence[DocumentChange], logged: Sequence[Logged | None]) -> Tokens:
+        """Append what is not in the log yet; `logged` says what is."""
+        new = [change for change, known in zip(changes, logged, strict=True) if known is None]
+        appended = await append_changes(self._log, self._topics, new)
+        for change, each in zip(new, appended, strict=True):
+            self._events.put(change, each)
+        for op, count in Counter(each.op for each in appended).items():
             self._metrics.count(INGEST_EVENTS, count, source=source, op=op)
+        for change, known in zip(changes, logged, strict=True):
+            if known is not None and known.needs_copy:
+                await append_acl_copy(self._log, self._topics, change, known.accepted.coordinates)
+                self._events.put_copy(change)
+        rest = iter(appended)
+        accepted = [next(rest) if known is None else known.accepted for known in logged]
         return tuple(seal(self._key, each.document, each.register, each.version) for each in accepted)
 
     async def _acknowledged(self, message: Remembered, *, repeated: bool) -> Taken | Problem:

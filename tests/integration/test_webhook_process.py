@@ -20,10 +20,12 @@ import pytest
 from connectors.webhook.client import post_signed
 from infra.local.ports import lease_ports
 from runtime.declarations import load_topics
+from runtime.freshness_token import open_token, token_key
 from runtime.kafka import KafkaAdmin, read_topic
 from runtime.settings import Settings, settings_from
 from schemas.codec import decode
 from schemas.errors import TransientError
+from schemas.identity import Tenant
 from schemas.records import DocumentChange
 from schemas.topics import CHANGES
 from schemas.versions import Op
@@ -150,6 +152,28 @@ def test_after_kill_nothing_acknowledged_is_lost(receiver: subprocess.Popen[str]
         list(pool.map(send, range(200)))
     assert len(acknowledged) >= 50
     assert set(acknowledged) <= set(ids_in_log(settings))
+
+
+def test_after_kill_a_repeated_message_brings_no_deleted_document_back(
+    receiver: subprocess.Popen[str], environment: Mapping[str, str], settings: Settings
+) -> None:
+    kept = post_signed(settings, "wiki", upsert("zombie"), message_id="msg_zombie")
+    post_signed(settings, "wiki", orjson.dumps({"op": "delete", "doc_id": "zombie"}))
+    receiver.kill()
+    receiver.wait()
+    again = launch(environment)
+    try:
+        wait_until(lambda: status(settings, "/readyz") == 200)
+        repeated = post_signed(settings, "wiki", upsert("zombie"), message_id="msg_zombie")
+        other = post_signed(settings, "wiki", upsert("other"))
+    finally:
+        again.kill()
+        again.communicate()
+    key = token_key(settings.token_key.get_secret_value())
+    opened = [open_token(key, token, Tenant("acme")) for token in (*kept, *repeated)]
+    assert opened[0] == opened[1]
+    assert len(other) == 1
+    assert ids_in_log(settings).count("zombie") == 1
 
 
 def test_an_edited_sources_file_is_taken_up_and_a_broken_one_shows_in_readiness(

@@ -8,9 +8,11 @@ from pathlib import Path
 import orjson
 import pytest
 
+from connectors.changes import Accepted
 from connectors.webhook.events import MAX_EVENTS
+from connectors.webhook.memory import LoggedEvents, logged_events
 from connectors.webhook.problems import Problem
-from connectors.webhook.receiver import Gate, Limits, Receiver, Taken
+from connectors.webhook.receiver import CONNECTOR, Gate, Limits, Receiver, Taken
 from connectors.webhook.registry import Registry, load_senders
 from connectors.webhook.signatures import Secret, signed_headers
 from runtime.clock import ManualClock
@@ -42,6 +44,7 @@ class Setup:
     """A receiver with everything around it in memory, and a sender for it."""
 
     def __init__(self, folder: Path, log: MemoryLog, ack_seconds: float = 10.0) -> None:
+        self.limits = Limits(1000, ack_seconds=ack_seconds)
         self.sources = folder / "sources.yaml"
         self.secrets = folder / "secrets.json"
         self.sources.write_text(SOURCES)
@@ -52,8 +55,12 @@ class Setup:
         self.registry = Registry(settings, lambda: load_senders(settings, {}), self.metrics)
         self.log = log
         self.clock = ManualClock(NOW)
-        limits = Limits(1000, ack_seconds=ack_seconds)
-        self.receiver = Receiver(self.registry, log, TOPICS, KEY, limits, self.clock, self.metrics)
+        self.receiver = Receiver(self.registry, log, TOPICS, KEY, self.limits, self.clock, self.metrics)
+
+    def restart(self) -> None:
+        """Another process, which knows what the log tells."""
+        events = logged_events(self.log.records(CHANGES), CONNECTOR)
+        self.receiver = Receiver(self.registry, self.log, TOPICS, KEY, self.limits, self.clock, self.metrics, events)
 
     async def send(
         self, content: object, *, source: str = "wiki", message: str = "msg_1", secret: str = SECRET
@@ -267,3 +274,85 @@ def test_a_broken_file_at_start_up_is_a_configuration_error(tmp_path: Path) -> N
     settings = Settings(sources_file=tmp_path / "absent.yaml")
     with pytest.raises(ConfigError, match=r"absent\.yaml does not exist"):
         Registry(settings, lambda: load_senders(settings, {}), Metrics())
+
+
+def versions(taken: Taken | Problem, tenant: str = "acme") -> list[Version]:
+    assert isinstance(taken, Taken), taken
+    return [open_token(KEY, token, Tenant(tenant)).version for token in taken.tokens]
+
+
+async def test_after_a_restart_a_repeated_message_resurrects_nothing(setup: Setup) -> None:
+    first = await setup.send(upsert("a"), message="msg_1")
+    await setup.send({"op": "delete", "doc_id": "a"}, message="msg_2")
+    setup.restart()
+    again = await setup.send(upsert("a"), message="msg_1")
+    assert versions(again) == versions(first)
+    assert isinstance(again, Taken)
+    assert again.repeated
+    assert [change.op for change in setup.changes()] == ["upsert", "delete"]
+
+
+async def test_after_a_restart_only_what_is_missing_of_a_message_is_appended(tmp_path: Path) -> None:
+    """The process was killed while a message was on its way to the log."""
+    away = False
+
+    def refuse(_topic: str, key: str) -> Exception | None:
+        return TransientError("killed") if away and key.startswith("acme/wiki/b") else None
+
+    setup = Setup(tmp_path, MemoryLog(refuse))
+    batch = {"events": [upsert("a"), upsert("b"), {"op": "delete", "doc_id": "c"}]}
+    away = True
+    refused = await setup.send(batch)
+    assert isinstance(refused, Problem)
+    assert refused.status == 503
+    away = False
+    setup.restart()
+    taken = await setup.send(batch)
+    assert isinstance(taken, Taken)
+    assert not taken.repeated
+    assert sorted(change.doc_id for change in setup.changes()) == ["a", "b", "c"]
+    assert len(versions(taken)) == 3
+
+
+@pytest.mark.parametrize("killed", [True, False])
+async def test_after_a_restart_an_acl_has_its_own_copy_whether_the_process_was_killed_before_it_or_not(
+    tmp_path: Path, killed: bool
+) -> None:
+    away = killed
+
+    def refuse(_topic: str, key: str) -> Exception | None:
+        return TransientError("killed") if away and key.endswith("#acl") else None
+
+    setup = Setup(tmp_path, MemoryLog(refuse))
+    first = await setup.send(upsert("a", acl=["staff"]))
+    assert isinstance(first, Problem) is killed
+    away = False
+    setup.restart()
+    assert isinstance(await setup.send(upsert("a", acl=["staff"])), Taken)
+    upserted, copy = setup.changes()
+    assert (upserted.op, copy.op, copy.acl) == ("upsert", "acl", ("staff",))
+    assert copy.version == upserted.version.fixed_at(upserted.version.sequence or 0)
+
+
+async def test_after_a_restart_an_id_stays_its_messages(setup: Setup) -> None:
+    await setup.send({"op": "acl", "doc_id": "a", "acl": ["staff"]}, message="msg_1")
+    setup.restart()
+    assert isinstance(await setup.send({"op": "acl", "doc_id": "a", "acl": ["staff"]}, message="msg_1"), Taken)
+    for other in ({"op": "acl", "doc_id": "a", "acl": ["board"]}, upsert("a"), {"op": "delete", "doc_id": "a"}):
+        refused = await setup.send(other, message="msg_1")
+        assert isinstance(refused, Problem)
+        assert refused.status == 409
+    assert isinstance(await setup.send(upsert("b"), message="msg_1", source="notes", secret="whsec_" + "B" * 32), Taken)
+    assert len(setup.changes()) == 2
+
+
+async def test_what_a_process_remembers_of_events_is_bounded(setup: Setup) -> None:
+    for number in range(4):
+        await setup.send(upsert(f"d{number}"), message=f"msg_{number}")
+    events = logged_events(setup.log.records(CHANGES), CONNECTOR)
+    assert len(events) == 4
+    small = LoggedEvents(limit=3)
+    for change, record in zip(setup.changes(), setup.log.records(CHANGES), strict=True):
+        small.put(change, Accepted.of(change, record.coordinates))
+    assert len(small) == 3
+    assert len(logged_events(setup.log.records(CHANGES), "files")) == 0
