@@ -48,6 +48,17 @@ class SweepPolicy:
     """How often rows of dead writers are looked for: a paused one may write more."""
 
 
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one run did."""
+
+    next_in: float
+    """Seconds until it is worth asking again."""
+    closed: int = 0
+    removed: int = 0
+    """Rows, of chunks and documents."""
+
+
 def _nobody_waits() -> bool:
     return True
 

@@ -27,7 +27,7 @@ from index.rows import (
     shown_head,
 )
 from index.states import state_before, states_at
-from index.sweeper import Sweeper, SweepPolicy
+from index.sweeper import Sweeper, SweepPolicy, Swept
 from runtime.clock import Clock
 from schemas.errors import BrokenIndexError, PermanentError, TransientError
 from schemas.identity import Document, Tenant
@@ -182,21 +182,25 @@ class TenantWriter:
         self._head = head
         return outcomes
 
-    async def sweep(self, is_idle: Callable[[], bool] = _always) -> float:
-        """Close and remove what nobody can ask for any more, bounded (index.sweeper); seconds until it is worth
-        calling again. Without an epoch, nothing: the next commit takes over.
+    async def sweep(self, is_idle: Callable[[], bool] = _always) -> Swept:
+        """Close and remove what nobody can ask for any more, bounded (index.sweeper). Without an epoch, nothing: the
+        next commit takes over.
 
         `is_idle`: whether no commit waits; while it is true a run may take longer. On any error the writer has no
         epoch any more. Raises TransientError (as SupersededError too), BrokenIndexError.
         """
-        if self._head is None or (wait := self._sweeper.due_in(self._head)) > 0:
-            return _WITHOUT_EPOCH_SECONDS if self._head is None else wait
+        if self._head is None:
+            return Swept(_WITHOUT_EPOCH_SECONDS)
+        if (wait := self._sweeper.due_in(self._head)) > 0:
+            return Swept(wait)
         head, self._head = self._head, None
+        closed, removed = self._sweeper.closed, self._sweeper.removed
         # A paused writer that wakes up must not sweep by its own dead rows; what was published before a look that finds
         # no later writer is valid for ever.
         await self._older_heads(head.epoch)
         self._head = await self._sweeper.run(head, is_idle)
-        return self._sweeper.due_in(self._head)
+        wait = self._sweeper.due_in(self._head)
+        return Swept(wait, self._sweeper.closed - closed, self._sweeper.removed - removed)
 
     async def _commit_on(self, head: Head, batch: Sequence[Item], waiting: Waiting) -> tuple[Head, tuple[Outcome, ...]]:
         """The steps of a commit, in the design's numbers: the head afterwards, and the outcomes."""

@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Protocol
 
 from index.rows import Item, PositionedHide, PositionedMutation
+from index.sweeper import Swept
 from index.writer import Outcome, Waiting
 from schemas.errors import MillstreamError, PermanentError, TransientError, UnknownTenantError
 from schemas.identity import Document, Tenant
@@ -27,6 +28,7 @@ from streams.window import Delivery, Lease, LeaseEndedError
 _SLOW_SECONDS = 5.0
 _REFUSED_SECONDS = 30.0
 """Until a hide that the store refused is tried again."""
+_SWEEP_AGAIN_SECONDS = 5.0
 _NONE_YET = Failures()
 _TRIED_TOGETHER = Failures(permanent=1)
 
@@ -38,6 +40,10 @@ class Writer(Protocol):
         """Make a batch visible, one item a document; outcomes in its order. Hides that come in meanwhile are taken
         from `waiting` and made visible without waiting for the batch.
         """
+        ...
+
+    async def sweep(self, is_idle: Callable[[], bool]) -> Swept:
+        """One bounded run of the sweep, between commits; longer while `is_idle`."""
         ...
 
 
@@ -79,6 +85,9 @@ class _WaitingHides:
         """One a document, to be settled by the caller."""
         return [entry for _, entry in self._pick()]
 
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
     def take(self) -> Sequence[PositionedHide]:
         self._taken = self._pick()
         return [hide for hide, _ in self._taken]
@@ -116,6 +125,10 @@ class Hooks:
     """A batch of so many mutations was committed in so many seconds."""
     on_refused_hide: Callable[[Delivery, str], None] = lambda _delivery, _reason: None
     """The store refuses a hide: what it takes away is still shown."""
+    on_sweep: Callable[[Swept, float], None] = lambda _swept, _seconds: None
+    """A run of the sweep, and how long it took."""
+    on_sweep_failed: Callable[[Exception], None] = lambda _error: None
+    """Nobody waits for a sweep: what it fails with goes here."""
 
 
 _NO_HOOKS = Hooks()
@@ -134,6 +147,8 @@ class TenantQueue:
         self._hides = _WaitingHides(bounds.mutations)
         self._refused: set[asyncio.Task[None]] = set()
         self._runner: asyncio.Task[None] | None = None
+        self._sweep_at = monotonic()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def commit(self, item: PositionedMutation, delivery: Delivery) -> Outcome | DeadLettered:
         """Queue a mutation and wait for its outcome. Raises LeaseEndedError, and whatever nobody planned for."""
@@ -154,11 +169,41 @@ class TenantQueue:
             self._runner = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        await self._hide_first()
-        while self._waiting:
-            await self._hand_over(self._next_batch())
+        while True:
             await self._hide_first()
+            if self._waiting:
+                await self._hand_over(self._next_batch())
+                await self._hide_first()
+            await self._sweep()
+            if self._is_idle():
+                break
         self._runner = None
+        self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        """While nothing comes in, sweep on."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._lease.is_ending:
+            pause = max(0.0, self._sweep_at - monotonic())
+            self._timer = asyncio.get_running_loop().call_later(pause, self._start)
+
+    def _is_idle(self) -> bool:
+        return not self._waiting and not self._hides
+
+    async def _sweep(self) -> None:
+        """One run where it is due. It belongs to no record, so what goes wrong is told and not raised."""
+        started = monotonic()
+        if started < self._sweep_at or self._lease.is_ending:
+            return
+        try:
+            swept = await self._writer.sweep(lambda: self._is_idle() and not self._lease.is_ending)
+        except Exception as error:  # noqa: BLE001 - handed on: what nobody planned for ends the process
+            self._sweep_at = monotonic() + _SWEEP_AGAIN_SECONDS
+            self._hooks.on_sweep_failed(error)
+        else:
+            self._sweep_at = monotonic() + swept.next_in
+            self._hooks.on_sweep(swept, monotonic() - started)
 
     async def _hide_first(self) -> None:
         while batch := self._hides.next_batch():

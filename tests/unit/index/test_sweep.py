@@ -109,7 +109,7 @@ class CutOff:
 async def drain(writer: TenantWriter, clock: ManualClock) -> None:
     """Sweep for as long as there is work at hand."""
     for _ in range(100):
-        wait = await writer.sweep()
+        wait = (await writer.sweep()).next_in
         if wait > _AT_HAND:
             return
         clock.advance(wait)
@@ -246,12 +246,12 @@ async def test_a_writer_that_was_taken_over_sweeps_nothing_and_has_no_epoch_any_
     before = house.rows()
     with pytest.raises(SupersededError):
         await house.writer.sweep()
-    assert await house.writer.sweep() > 0
+    assert (await house.writer.sweep()).next_in > 0
     assert house.rows() == before
 
 
 async def test_a_writer_without_an_epoch_does_not_take_over_to_sweep(house: House) -> None:
-    assert await house.writer.sweep() > 0
+    assert (await house.writer.sweep()).next_in > 0
     assert house.log.records == []
 
 
@@ -376,7 +376,7 @@ async def test_a_run_is_bounded_and_the_next_goes_on_where_it_ended(house: House
     closed = []
     while True:
         began = house.clock.monotonic()
-        wait = await house.writer.sweep(lambda: False)
+        wait = (await house.writer.sweep(lambda: False)).next_in
         assert house.clock.monotonic() - began < 0.05 + 0.07
         closed.append(sum(to_seq != OPEN for to_seq in house.chunks().values()))
         assert not (await house.head()).is_sweeping
@@ -392,11 +392,11 @@ async def test_an_idle_writer_is_told_when_to_sweep_next(house: House) -> None:
     await house.put(("a", ("tea",)))
     await house.sweep(0)
     await house.put(("a", ("milk",)))
-    wait = await house.writer.sweep()
+    wait = (await house.writer.sweep()).next_in
     assert WAIT - 1 <= wait <= WAIT
     await house.sweep(wait)
     assert house.chunks() == {"tea": 2, "milk": OPEN}
-    assert await house.writer.sweep() > WAIT
+    assert (await house.writer.sweep()).next_in > WAIT
 
 
 async def _story(house: House) -> None:

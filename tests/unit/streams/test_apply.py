@@ -1,12 +1,13 @@
 """The applier: group commits, what follows failures, dead letters, and what the end of a lease means."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
 
 from index.rows import Item
+from index.sweeper import Swept
 from index.writer import Outcome, Unchanged, Waiting
 from runtime.clock import ManualClock
 from runtime.log_port import MemoryLog
@@ -41,6 +42,9 @@ class ScriptedWriter:
         if self.refused & set(documents):
             raise PermanentError("a row is refused", reason="refused")
         return [Unchanged(conflict=False) for _ in batch]
+
+    async def sweep(self, is_idle: Callable[[], bool]) -> Swept:
+        return Swept(60.0)
 
 
 @dataclass

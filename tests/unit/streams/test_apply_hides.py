@@ -1,12 +1,13 @@
 """Hides in the applier: before everything that waits, in between what is being written, and never given up."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
 
 from index.rows import Item, PositionedHide
+from index.sweeper import Swept
 from index.writer import Outcome, Unchanged, Waiting
 from runtime.clock import ManualClock
 from runtime.log_port import MemoryLog
@@ -52,6 +53,9 @@ class SlicingWriter:
         if self.refused & set(names):
             raise PermanentError("a row is refused", reason="refused")
         return [DONE for _ in batch]
+
+    async def sweep(self, is_idle: Callable[[], bool]) -> Swept:
+        return Swept(60.0)
 
 
 @dataclass
