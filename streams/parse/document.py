@@ -74,7 +74,7 @@ class _Reader:
 
     def _binary(self, kind: Format, body: bytes) -> Reading | None:
         """What is not read as one text."""
-        from streams.parse import archive, epub, mail, odt, partition, pdf, rtf, sheets
+        from streams.parse import archive, epub, mail, odt, partition, pdf, rtf, sheets, text
 
         match kind:
             case Format.PDF:
@@ -96,11 +96,12 @@ class _Reader:
             case Format.MSG:
                 return mail.read_msg(body, self._inner)
             case Format.RTF:
-                return rtf.read(body, _plain)
+                return rtf.read(body, text.read)
         return None
 
     def _text(self, kind: Format, text: str) -> Reading:
         from streams.parse import json_text, org, rst, sheets, xml
+        from streams.parse import text as plain
 
         if not text.strip():
             return Reading([])
@@ -121,7 +122,7 @@ class _Reader:
                 return sheets.read_delimited(text, "\t")
             case Format.JSON:
                 return json_text.read(text)
-        return _plain(text)
+        return plain.read(text)
 
 
 def _elements(piece: Piece) -> int:
@@ -143,15 +144,6 @@ def _markdown(text: str) -> Reading:
         return Reading([])
     reading = _html(markdown.html(source.text))
     return Reading(reading.pieces, source.title or reading.title, source.language)
-
-
-def _plain(text: str) -> Reading:
-    from streams.parse import partition
-
-    if not text.strip():
-        return Reading([])
-    pieces, title = partition.text_pieces(text)
-    return Reading(pieces, title)
 
 
 def _titled(pieces: list[Piece]) -> Reading:

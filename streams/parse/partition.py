@@ -6,7 +6,7 @@ download a trained one from a code host on first use.
 """
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
 from types import ModuleType
@@ -25,7 +25,6 @@ from unstructured.documents.elements import (
     Title,
 )
 from unstructured.nlp import tokenize
-from unstructured.partition import text as plain
 from unstructured.partition.html import parser as html_parser
 from unstructured.partition.html import partition_html
 
@@ -35,21 +34,18 @@ from streams.parse import html
 
 _NO_DETECTION = [""]
 _TELLING_ALT_WORDS = 4
-_TITLE_WORDS = 10
-_PROSE_WORDS = 12
 
 
 def make_ready() -> None:
     """Keep unstructured from downloading a model, and from guessing what markup says. Once a process, before all else.
 
     What it cannot be told by any setting: sentence ends and words come from a blank pipeline; text is not judged as
-    prose or title by kinds of words. In HTML the tags say so, in plain text the line itself, at a third of the cost.
+    prose or title by kinds of words where tags and styles say it, at a third of the cost.
     """
     pipeline: Language = spacy.blank("en")
     pipeline.add_pipe("sentencizer")
     setattr(tokenize, "_get_nlp", lambda: pipeline)  # noqa: B010 - a typed assignment would have to be a cache too
     _judge_prose(html_parser, _yes)
-    _judge_prose(plain, _reads_on)
 
 
 def _judge_prose(module: ModuleType, by: Callable[..., bool]) -> None:
@@ -58,11 +54,6 @@ def _judge_prose(module: ModuleType, by: Callable[..., bool]) -> None:
 
 def _yes(_text: str, *_options: object, **_more: object) -> bool:
     return True
-
-
-def _reads_on(text: str, *_options: object, **_more: object) -> bool:
-    """Whether a paragraph of plain text is prose for sure: longer than a title, or ended like a sentence."""
-    return len(text.split(None, _PROSE_WORDS)) > _PROSE_WORDS or text.rstrip()[-1:] in ".!?…,;:。！？"
 
 
 def html_pieces(page: html.Page) -> list[Piece]:
@@ -111,20 +102,6 @@ def _office(partition: Callable[..., list[Element]], body: bytes, **options: boo
         raise UnreadableError("the file is damaged: save it again and resend it", reason="malformed") from None
 
 
-def text_pieces(text: str) -> tuple[list[Piece], str | None]:
-    """The pieces of a plain text, and its first line if that reads like a title."""
-    elements = plain.partition_text(text=text, languages=_NO_DETECTION)
-    headings = [_is_heading(elements, place) for place in range(len(elements))]
-    pieces: list[Piece] = []
-    for element, heading in zip(elements, headings, strict=True):
-        if heading:
-            pieces.append(Piece(BlockKind.HEADING, element.text, level=1 if not pieces else 2))
-        else:
-            kind = BlockKind.LIST_ITEM if isinstance(element, ListItem) else BlockKind.PARAGRAPH
-            pieces.append(Piece(kind, element.text, level=1 if kind is BlockKind.LIST_ITEM else 0))
-    return pieces, elements[0].text if headings and headings[0] else None
-
-
 def _pieces(elements: Iterable[Element], *, named: bool = True) -> Iterator[Piece]:
     for element in elements:
         page = element.metadata.page_number
@@ -145,14 +122,3 @@ def _pieces(elements: Iterable[Element], *, named: bool = True) -> Iterator[Piec
                     yield Piece(BlockKind.PARAGRAPH, element.text, page=page)
             case _:
                 yield Piece(BlockKind.PARAGRAPH, element.text, page=page)
-
-
-def _is_heading(elements: Sequence[Element], place: int) -> bool:
-    """Without a trained model unstructured calls most short lines titles: believe it only where the rest agrees."""
-    element = elements[place]
-    text = element.text.strip()
-    if not isinstance(element, Title) or len(text.split()) > _TITLE_WORDS or "\n" in text:
-        return False
-    followed = place + 1 < len(elements) and not isinstance(elements[place + 1], Title)
-    starts_like_one = text[0].isupper() or text[0].isdecimal()
-    return starts_like_one and text[-1].isalnum() and (followed or place == 0) and len(elements) > 1
