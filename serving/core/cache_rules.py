@@ -147,10 +147,8 @@ class CacheRules(Generic[V]):
             return Lookup.MISS
         if entry.at.seq < head.seq:
             known = self._tenants.get(key.tenant)
-            if known is None or known.epoch < head.epoch or known.counted is None or known.counted < head.seq:
+            if known is None or known.epoch != head.epoch or known.counted is None or known.counted < head.seq:
                 return Lookup.BEHIND
-            if known.epoch > head.epoch:
-                return Lookup.MISS
         self._entries.move_to_end(key)
         return Hit(entry.value)
 
