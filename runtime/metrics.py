@@ -82,6 +82,9 @@ PERSONAL_VALUES = Metric(
 COMMITS = Metric("millstream_commits_total", "counter", "Mutations made visible", ("op",))
 COMMIT_MUTATIONS = Metric("millstream_commit_mutations", "histogram", "Mutations in one group commit", (), SIZES)
 TAKE_OVERS = Metric("millstream_take_overs_total", "counter", "Tenants taken over by a writer")
+SWEEP_SECONDS = Metric("millstream_sweep_seconds", "histogram", "Time of one run of the sweep between two commits")
+SWEPT_ROWS = Metric("millstream_swept_rows_total", "counter", "Rows the sweep closed or removed", ("what",))
+SWEEPS_FAILED = Metric("millstream_sweeps_failed_total", "counter", "Runs of the sweep that were cut off", ("reason",))
 FRESHNESS_SECONDS = Metric(
     "millstream_freshness_seconds", "histogram", "Time from receiving a change to publishing it", ("op",)
 )

@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     parse_seconds: float = Field(30.0, gt=0, description="hard limit for parsing one document")
     parse_memory_mb: int = Field(1024, ge=256, description="address-space limit of a parser process above its baseline")
 
+    history_hours: int = Field(
+        24, ge=0, le=87_600, description="hours of history that can be asked as of, where a tenant states none; 0 = not"
+    )
     window: int = Field(64, ge=1, le=4096, description="records of one partition under way at the same time")
     dead_letter_share: float = Field(
         0.5, gt=0, le=1, description="a stage stops when a larger share of its last records became dead letters"

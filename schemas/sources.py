@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from schemas.errors import ConfigError, InvalidNameError
 from schemas.identity import Source, Tenant, principal, source_name, tenant_name
+from schemas.redaction import Redaction
 from schemas.yaml_files import one_line, read_yaml
 
 
@@ -161,6 +162,8 @@ class SourceConfig(BaseModel):
     """Raised by the operator after a restore of the source or a change of `versioning` or of partitions."""
     default_acl: tuple[Annotated[str, AfterValidator(_principal)], ...] = ()
     """Who may read a document that never had an acl of its own; empty is nobody."""
+    redaction: Redaction = Redaction()
+    """What is done with personal data in its documents."""
     postgres: PostgresTable | None = None
     """Goes with kind postgres."""
 
@@ -194,13 +197,33 @@ class SourceConfig(BaseModel):
         return tenant in (named or (self.tenant,))
 
 
-class Sources(BaseModel):
-    """The whole file."""
+class TenantConfig(BaseModel):
+    """What applies to one tenant, where it is not the default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    name: Annotated[str, AfterValidator(_tenant)]
+    history_hours: int | None = Field(None, ge=0, le=87_600)
+    """How long what was superseded can still be asked for; 0: not at all. Default: MILLSTREAM_HISTORY_HOURS."""
+
+
+class Sources(BaseModel):
+    """The whole file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+
     version: Literal[1]
     sources: tuple[SourceConfig, ...]
+    tenant_settings: tuple[TenantConfig, ...] = Field((), alias="tenants")
+    """Tenants need no entry of their own: they are there as soon as a source names them."""
+
+    @model_validator(mode="after")
+    def _unique_tenants(self) -> Self:
+        names = [tenant.name for tenant in self.tenant_settings]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"tenant {name!r} has two entries")
+        return self
 
     @model_validator(mode="after")
     def _unique(self) -> Self:

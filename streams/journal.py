@@ -3,11 +3,12 @@
 A delete or an acl that became a dead letter is an error line and an outcome of its own, for the alert on it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
 
+from index.sweeper import Swept
 from index.writer import Committed, Outcome, Redelivered, Unchanged
 from runtime.clock import Clock
 from runtime.metrics import (
@@ -18,16 +19,22 @@ from runtime.metrics import (
     DEAD_LETTERS,
     FRESHNESS_SECONDS,
     HIDE_SECONDS,
+    PERSONAL_VALUES,
     RECORD_SECONDS,
     RECORDS,
     RECORDS_UNDER_WAY,
     RETRIES,
     STEP_SECONDS,
+    SWEEP_SECONDS,
+    SWEEPS_FAILED,
+    SWEPT_ROWS,
     TAKE_OVERS,
     Metrics,
 )
+from schemas.errors import MillstreamError, TransientError
 from schemas.headers import stated_op
 from schemas.records import Hide, Mutation
+from schemas.redaction import Action, Kind
 from schemas.versions import Op
 from streams.apply import DeadLettered
 from streams.hide import LeftOut, Passed, Sent, TakesNothing, Unreadable
@@ -146,6 +153,11 @@ class Journal:
         self._metrics.count(CHUNKS, new, vector="embedded")
         self._metrics.count(CHUNKS, remembered, vector="reused")
 
+    def found_personal(self, counts: Mapping[tuple[Kind, Action], int]) -> None:
+        """A document had so many values of personal data of each kind, with what became of them."""
+        for (kind, action), number in counts.items():
+            self._metrics.count(PERSONAL_VALUES, number, kind=kind, action=action)
+
     def took_over(self) -> None:
         """A tenant was taken over."""
         self._metrics.count(TAKE_OVERS)
@@ -163,6 +175,22 @@ class Journal:
         """A batch was committed."""
         self._metrics.observe(COMMIT_MUTATIONS, mutations)
         self._metrics.observe(STEP_SECONDS, seconds, stage=self._stage, step="commit")
+
+    def swept(self, swept: Swept, seconds: float) -> None:
+        """A run of the sweep; one that found nothing to look for is not worth a line."""
+        if swept.closed or swept.removed:
+            self._metrics.count(SWEPT_ROWS, swept.closed, what="closed")
+            self._metrics.count(SWEPT_ROWS, swept.removed, what="removed")
+            log.debug("swept", closed=swept.closed, removed=swept.removed, ms=round(seconds * 1e3, 2))
+        self._metrics.observe(SWEEP_SECONDS, seconds)
+
+    def sweep_failed(self, error: MillstreamError) -> None:
+        """A run was cut off; another is tried later."""
+        broken = not isinstance(error, TransientError)
+        self._metrics.count(SWEEPS_FAILED, reason="broken" if broken else "transient")
+        if broken:
+            self._metrics.count(ALERTS, alert="sweep_broken")
+        (log.error if broken else log.warning)("sweep cut off", error=str(error))
 
     def _tell(self, line: Line, seconds: float) -> None:
         self._metrics.observe(RECORD_SECONDS, seconds, stage=self._stage)

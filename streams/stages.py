@@ -5,15 +5,18 @@ carries what it runs (prepare no store, apply no model and no parser).
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from runtime.aio_kafka import KafkaShare, LogProducer
 from runtime.clock import Clock, SystemClock
-from runtime.declarations import load_topics
-from runtime.log_port import Log
+from runtime.declarations import load_sources, load_topics
+from runtime.log_port import Log, StoredRecord
 from runtime.metrics import Metrics
 from runtime.settings import Settings
+from runtime.watched_files import WatchedFiles
+from schemas.errors import MillstreamError
 from schemas.identity import Tenant
+from schemas.sources import SourceConfig, Sources
 from schemas.topics import CHANGES, COMMITS, DLQ, GENERATIONS, HIDES, Topics, mutations_topic
 from streams.agents import add_agent, apply_agent, apply_hides_agent, hide_agent, prepare_agent
 from streams.app import StageApp, build_app
@@ -23,10 +26,11 @@ from streams.dead_letters import DeadLetters
 from streams.hide import Hider
 from streams.hide_feed import HideFeed
 from streams.journal import Journal
-from streams.process import Activity, Hook, StageProcess
+from streams.process import Activity, Hook, Runs, StageProcess
 from streams.startup import check_generation, check_index, check_topics
-from streams.window import OnAck, Window, Work
+from streams.window import Delivery, OnAck, Window, Work
 
+CAPTURE = "capture"
 PREPARE = "prepare"
 APPLY = "apply"
 HIDE = "hide"
@@ -42,10 +46,71 @@ def _nobody(_partition: int, _offset: int) -> None:
     """Prepare has no store to tell its offsets."""
 
 
-async def build(stage: str, settings: Settings, metrics: Metrics) -> StageProcess:
+def _never(_delivery: Delivery) -> bool:
+    return False
+
+
+async def build(stage: str, settings: Settings, metrics: Metrics) -> Runs:
     """One stage, checked and ready to run. Raises ConfigError and TransientError."""
+    clock = SystemClock()
+    if stage == CAPTURE:
+        return _capture(settings, metrics, clock)
     built = {PREPARE: _prepare, APPLY: _apply, HIDE: _hide}
-    return await built[stage](settings, metrics, SystemClock())
+    return await built[stage](settings, metrics, clock)
+
+
+def _capture(settings: Settings, metrics: Metrics, clock: SystemClock) -> Runs:
+    from connectors.debezium.health import SourceHealth, watch
+    from streams.capture_lanes import CaptureProcess
+
+    declared = WatchedFiles([settings.sources_file], lambda: load_sources(settings), metrics)
+
+    async def build_lane(source: SourceConfig) -> StageProcess:
+        return await _lane(source, declared, settings, metrics, clock)
+
+    async def watch_connectors(sources: Sources) -> None:
+        await watch(SourceHealth(settings, dict(os.environ), sources, clock), metrics, clock)
+
+    return CaptureProcess(declared, build_lane, watch_connectors, metrics, settings.metrics_port)
+
+
+async def _lane(
+    source: SourceConfig, declared: WatchedFiles[Sources], settings: Settings, metrics: Metrics, clock: SystemClock
+) -> StageProcess:
+    """What captures one source."""
+    from connectors.debezium.names import capture_topic
+    from runtime.kafka import read_topic
+    from streams.capture import Capturer, is_barrier
+    from streams.capture_lanes import capture_agent, lane_name
+
+    topics, topic, name = load_topics(settings), capture_topic(source.name), lane_name(source)
+    await asyncio.to_thread(check_topics, settings, topics, (topic, CHANGES, DLQ))
+    activity, producer = Activity(), LogProducer(settings)
+    log = LastingLog(producer)
+
+    def read(wanted: str, first: int | None) -> Iterator[StoredRecord]:
+        return read_topic(settings, wanted, start=None if first is None else {0: first})
+
+    def declaration() -> SourceConfig | None:
+        declared.reload()
+        return declared.current.get(source.name)
+
+    capturer = Capturer(
+        source,
+        log,
+        topics,
+        clock,
+        read,
+        max_bytes=settings.max_document_bytes,
+        declared=declaration,
+        step=activity.stepped,
+    )
+    letters = _letters(settings, log, topics, CAPTURE, clock, lambda: app.window.finished)
+    journal = Journal(CAPTURE, metrics, clock)
+    work = capture_agent(capturer, letters, journal, metrics, lambda: lane.stop.set())
+    app = _app(settings, name, topic, work, is_barrier=is_barrier)
+    lane = _process(settings, name, topic, app, metrics, clock, activity, (producer.start,), (producer.stop,))
+    return lane
 
 
 async def _hide(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
@@ -63,12 +128,17 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
     from streams.parse.pool import ParserPool
     from streams.pipeline import Pipeline
     from streams.recipe import recipe_of
+    from streams.redact.policies import SourcePolicies
     from streams.vectors import Vectors
 
     topics = load_topics(settings)
     target = mutations_topic(settings.generation)
     await asyncio.to_thread(check_topics, settings, topics, (CHANGES, target, DLQ, GENERATIONS))
-    parser = ParserPool(_PARSERS, seconds=settings.parse_seconds, memory_mb=settings.parse_memory_mb)
+    key = settings.redaction_key.get_secret_value().encode()
+    policies = SourcePolicies(settings.sources_file, lambda: load_sources(settings), key, metrics)
+    parser = ParserPool(
+        _PARSERS, seconds=settings.parse_seconds, memory_mb=settings.parse_memory_mb, kinds=policies.sought
+    )
     threads = settings.embedding_threads
     embedder, _ = await asyncio.gather(
         asyncio.to_thread(load_embedder, settings.embedding_model, cache_dir=settings.cache_dir, threads=threads),
@@ -82,6 +152,7 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
     vectors = Vectors(embedder, on_step=activity.stepped, on_answer=journal.embedded)
     pipeline = Pipeline(
         parser=parser,
+        policies=policies,
         tokens=embedder,
         vectors=vectors,
         embedder=embedder.fingerprint,
@@ -91,6 +162,7 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
         topics=topics,
         clock=clock,
         step=journal.step,
+        found_personal=journal.found_personal,
     )
     letters = _letters(settings, log, topics, PREPARE, clock, lambda: app.window.finished)
     work = prepare_agent(pipeline, log, target, letters, journal)
@@ -107,13 +179,16 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
 
 
 async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
+    from index.sweeper import SweepPolicy
     from index.weaviate import open_index
     from index.writer import TenantWriter
     from streams.apply import Applier, Bounds, Hooks, StoreOffsets
+    from streams.history import TenantHistory
 
     topics = load_topics(settings)
     source = mutations_topic(settings.generation)
     facts = await asyncio.to_thread(check_topics, settings, topics, (CHANGES, source, HIDES, COMMITS, DLQ))
+    history = TenantHistory(settings.sources_file, lambda: load_sources(settings), settings.history_hours, metrics)
     index = open_index(settings)
     await check_index(index, facts)
     activity, producer = Activity(), LogProducer(settings)
@@ -123,7 +198,8 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
     name = f"{socket.gethostname()}/{os.getpid()}"
 
     def writer_for(tenant: Tenant) -> TenantWriter:
-        return TenantWriter(index, commits, tenant, clock, name=name)
+        policy = SweepPolicy(history=lambda: history.kept_for(tenant))
+        return TenantWriter(index, commits, tenant, clock, name=name, sweep=policy)
 
     letters = _letters(settings, log, topics, APPLY, clock, lambda: app.window.finished)
     hides = Journal(APPLY_HIDES, metrics, clock)
@@ -132,7 +208,13 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
         activity.stepped()  # while hides go first, no mutation is acknowledged
         journal.committed(items, seconds)
 
-    hooks = Hooks(activity.waits_changed, journal.retried, committed, hides.hide_refused)
+    def sweep_failed(error: Exception) -> None:
+        if isinstance(error, MillstreamError):
+            journal.sweep_failed(error)
+        else:
+            app.crash_soon(error)
+
+    hooks = Hooks(activity.waits_changed, journal.retried, committed, hides.hide_refused, journal.swept, sweep_failed)
     applier = Applier(writer_for, letters, topics, Bounds(settings.group_commit), hooks)
     work = apply_agent(applier, letters, journal)
     offsets = StoreOffsets(index.put_acknowledged, lambda error: app.crash_soon(error))
@@ -156,9 +238,23 @@ def _letters(
     return DeadLetters(log, topics, stage, clock, limit=limit, finished=finished)
 
 
-def _app(settings: Settings, group: str, topic: str, work: Work, on_ack: OnAck = _nobody) -> StageApp:
+def _app(
+    settings: Settings,
+    group: str,
+    topic: str,
+    work: Work,
+    on_ack: OnAck = _nobody,
+    is_barrier: Callable[[Delivery], bool] = _never,
+) -> StageApp:
     app = build_app(settings, f"millstream.{group}")
-    app.window = Window(work, app.crash_soon, records=settings.window, max_bytes=_WINDOW_BYTES, on_ack=on_ack)
+    app.window = Window(
+        work,
+        app.crash_soon,
+        records=settings.window,
+        max_bytes=_WINDOW_BYTES,
+        on_ack=on_ack,
+        is_barrier=is_barrier,
+    )
     add_agent(app, topic, settings.kafka_topic_prefix)
     return app
 

@@ -32,14 +32,19 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def stack_environment(parts: Stack, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """MILLSTREAM_* variables that reach the parts, under a topic prefix and an incarnation of this module's own."""
+    """MILLSTREAM_* variables that reach the parts, under a topic prefix and an incarnation of this module's own; no
+    source is declared.
+    """
     number = next(_NUMBERS)
     folder: Path = tmp_path_factory.mktemp(f"module{number}")
+    sources = folder / "sources.yaml"
+    sources.write_text("version: 1\nsources: []\n")
     return {
         **parts.environment(),
         "MILLSTREAM_KAFKA_TOPIC_PREFIX": f"test{number}.",
         "MILLSTREAM_INCARNATION": f"t{number}",
         "MILLSTREAM_STATE_DIR": str(folder),
+        "MILLSTREAM_SOURCES_FILE": str(sources),
         "MILLSTREAM_LOG_DIR": str(folder / "logs"),
     }
 
