@@ -1,11 +1,10 @@
-"""The flow of one change to one mutation, top to bottom: decode, version, limits, parse, chunk, hash, vectors.
+"""The flow of one change to one mutation, top to bottom: decode, version, limits, parse, redact, chunk, hash, vectors.
 
 The steps themselves are in streams.core and streams.parse; here is the order in which a document passes them.
 """
 
 import asyncio
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,25 +13,35 @@ from index.embedding.port import Tokens
 from index.model import ChunkSubject, chunk_hash, content_hash, label_list
 from runtime.clock import Clock
 from schemas.errors import DecodeError, TooLargeError
+from schemas.identity import Document
 from schemas.records import Chunk, Content, DocumentChange, Mutation
+from schemas.redaction import Action, Kind
 from schemas.topics import Topics
 from schemas.versions import Op
 from streams.core import chunk as chunking
 from streams.core.blocks import ParsedDocument
+from streams.core.redaction import Search, Sighted
+from streams.core.treatment import Treated, Treatment, named_after, search_for, treat
 from streams.deliveries import decode_delivery
 from streams.window import Delivery
 
 TITLE_CHARACTERS = 512
 """As many as the door allows: every chunk row carries the title, and a page may declare one of a megabyte."""
 
-_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
-
 
 class Parser(Protocol):
-    """Reads a document's bytes."""
+    """Reads a document's bytes and looks for personal data in it."""
 
-    async def parse(self, body: bytes, content_type: str | None, name: str) -> ParsedDocument:
+    async def read(self, body: bytes, content_type: str | None, name: str, search: Search) -> Sighted:
         """Raises UnreadableError for a document that cannot be read within its limits."""
+        ...
+
+
+class Policies(Protocol):
+    """Says how each document's personal data is treated."""
+
+    def treatment_of(self, document: Document) -> Treatment:
+        """The treatment in force."""
         ...
 
 
@@ -48,6 +57,14 @@ Step = Callable[[str], AbstractContextManager[None]]
 """Times a step by its name."""
 
 
+FoundPersonal = Callable[[Mapping[tuple[Kind, Action], int]], None]
+"""Learns how many values of personal data a document had, by kind and what became of them."""
+
+
+def _untold(_counts: Mapping[tuple[Kind, Action], int]) -> None:
+    return
+
+
 def _untimed(_name: str) -> AbstractContextManager[None]:
     return nullcontext()
 
@@ -57,6 +74,7 @@ class Pipeline:
     """What the flow needs. `recipe` is stamped on every content it prepares."""
 
     parser: Parser
+    policies: Policies
     tokens: Tokens
     vectors: VectorSource
     embedder: str
@@ -67,6 +85,7 @@ class Pipeline:
     topics: Topics
     clock: Clock
     step: Step = _untimed
+    found_personal: FoundPersonal = _untold
 
 
 async def prepare(delivery: Delivery, using: Pipeline) -> Mutation:
@@ -103,8 +122,14 @@ async def _content(change: DocumentChange, using: Pipeline) -> Content | None:
     if change.op is not Op.UPSERT:
         return Content(deleted=True)
     body = _checked_body(change, using.max_document_bytes)
+    treatment = using.policies.treatment_of(change.document)
+    search = search_for(change, treatment.policy)
     with using.step("parse"):
-        document = await using.parser.parse(body, change.content_type, change.doc_id)
+        sighted = await using.parser.read(body, change.content_type, change.doc_id, search)
+    # From here on nothing but what may be seen: chunks, hashes and vectors know no other text.
+    treated = await asyncio.to_thread(treat, change, search, sighted, treatment)
+    using.found_personal(treated.counts)
+    change, document = treated.change, treated.document
     title = title_of(change, document)
     # Counting tokens of a long document takes a while; it releases the GIL, so the loop goes on meanwhile.
     with using.step("chunk"):
@@ -113,7 +138,7 @@ async def _content(change: DocumentChange, using: Pipeline) -> Content | None:
     with using.step("embed"):
         vectors = await using.vectors.of(wanted)
     chunks = tuple(
-        _chunk(change, document, title, piece, name, vector)
+        _chunk(treated, title, piece, name, vector)
         for piece, (name, _), vector in zip(cut, wanted, vectors, strict=True)
     )
     return Content(
@@ -124,7 +149,7 @@ async def _content(change: DocumentChange, using: Pipeline) -> Content | None:
         kind=document.kind,
         language=document.language,
         labels=change.labels,
-        pipeline=using.recipe,
+        pipeline=f"{using.recipe}.{treatment.fingerprint}",
     )
 
 
@@ -143,13 +168,13 @@ def title_of(change: DocumentChange, document: ParsedDocument) -> str:
     for title in (change.title, document.title):
         if title and title.strip():
             return title.strip()[:TITLE_CHARACTERS].rstrip()
-    last = change.doc_id.rstrip("/").rsplit("/", 1)[-1]
-    return _SUFFIX.sub("", last) or change.doc_id
+    return named_after(change.doc_id)
 
 
-def _chunk(
-    change: DocumentChange, document: ParsedDocument, title: str, piece: chunking.Chunk, name: str, vector: bytes
-) -> Chunk:
+def _chunk(treated: Treated, title: str, piece: chunking.Chunk, name: str, vector: bytes) -> Chunk:
+    change, document = treated.change, treated.document
+    kinds = treated.kinds_of(piece)
+    start, end = treated.text.source_span(piece.start, piece.end)
     subject = ChunkSubject(
         document=change.document,
         text=piece.text,
@@ -159,6 +184,7 @@ def _chunk(
         language=document.language,
         labels=label_list(change.labels),
         event_time=change.event_time,
+        pii=kinds,
     )
     return Chunk(
         ordinal=piece.ordinal,
@@ -166,8 +192,9 @@ def _chunk(
         heading_path=piece.heading_path,
         hash=chunk_hash(subject),
         embedded_hash=name,
+        pii=kinds,
         page=piece.page,
-        start=piece.start,
-        end=piece.end,
+        start=start,
+        end=end,
         vector=vector,
     )

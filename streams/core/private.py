@@ -21,13 +21,16 @@ _NO_WORDS = re.compile(
 
 
 def private_findings(text: str, values: Iterable[str]) -> list[Finding]:
-    """Every stretch of the text that spells one of the values; shorter ones than three characters (two where a script
-    writes words with them) are left alone.
+    """Every stretch of the text that spells one of the values."""
+    return [Finding(Kind.PRIVATE, start, end, 1.0) for start, end in spelled(text, values)]
+
+
+def spelled(text: str, values: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Start and end of every stretch that spells one of the values; values shorter than three characters (two where a
+    script writes words with them) are left alone.
     """
     pattern = _pattern(values)
-    if pattern is None:
-        return []
-    return [Finding(Kind.PRIVATE, match.start(), match.end(), 1.0) for match in pattern.finditer(text)]
+    return iter(()) if pattern is None else (match.span() for match in pattern.finditer(text))
 
 
 def _pattern(values: Iterable[str]) -> re.Pattern[str] | None:

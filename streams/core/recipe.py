@@ -7,7 +7,8 @@ content.
 import hashlib
 from collections.abc import Mapping
 
-REDACTION = "none"
+REDACTION = "1"
+"""Raised when the same personal data is found or replaced otherwise under the same policy."""
 
 
 def recipe_parts(*, embedder: str, reading: str, chunking: str, schema: str) -> Mapping[str, str]:

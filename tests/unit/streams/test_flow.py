@@ -29,7 +29,7 @@ from streams.journal import WITHDRAWAL_LOST, Journal
 from streams.pipeline import Pipeline
 from streams.vectors import Vectors
 from streams.window import Delivery, Window, Work
-from tests.unit.streams.records import AT, MUTATIONS, PlainParser, change, topics
+from tests.unit.streams.records import AT, MUTATIONS, OnePolicy, PlainParser, change, topics
 
 TENANT = Tenant("acme")
 
@@ -58,6 +58,7 @@ class Installation:
         model = HashedWordsEmbedder(dimension=16)
         pipeline = Pipeline(
             parser=PlainParser(),
+            policies=OnePolicy(),
             tokens=model,
             vectors=Vectors(model),
             embedder=model.fingerprint,

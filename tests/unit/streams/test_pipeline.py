@@ -14,7 +14,7 @@ from streams.core.blocks import ParsedDocument
 from streams.pipeline import TITLE_CHARACTERS, Pipeline, prepare, title_of
 from streams.vectors import Vectors
 from streams.window import Delivery
-from tests.unit.streams.records import PlainParser, change, change_delivery, topics
+from tests.unit.streams.records import OnePolicy, PlainParser, change, change_delivery, topics
 
 
 class Counting(HashedWordsEmbedder):
@@ -33,6 +33,7 @@ def pipeline(embedder: HashedWordsEmbedder | None = None, limit: int = 10_000) -
     model = embedder or HashedWordsEmbedder(dimension=16)
     return Pipeline(
         parser=PlainParser(),
+        policies=OnePolicy(),
         tokens=model,
         vectors=Vectors(model),
         embedder=model.fingerprint,
@@ -54,7 +55,7 @@ async def test_an_upsert_becomes_chunks_with_unit_vectors_and_carries_its_origin
     assert mutation.content is not None
     assert mutation.content.title == "Setting up"
     assert mutation.content.kind == "markdown"
-    assert mutation.content.pipeline == "r1"
+    assert mutation.content.pipeline.startswith("r1.")
     (chunk,) = mutation.content.chunks
     assert chunk.text == "Turn the key."
     assert np.linalg.norm(np.frombuffer(chunk.vector, "<f4")) == pytest.approx(1.0)

@@ -1,0 +1,107 @@
+"""What is found in a text, kind by kind, and what is not."""
+
+import socket
+
+import pytest
+
+from schemas.redaction import Kind, Redaction, policy_of
+from streams.core.private import private_findings
+from streams.core.redaction import Search, chosen
+from streams.parse.document import read_document
+from streams.redact.find import sighted
+from streams.redact.screens import plain
+
+
+def found(kind: Kind, text: str) -> list[str]:
+    document = read_document(text.encode(), "text/plain", "a.txt")
+    seen = sighted(document, Search((kind,)))
+    counting = chosen(seen.text, policy_of(Redaction(profile="strict")))
+    return [document.text[finding.start : finding.end] for finding in counting]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "values"),
+    [
+        (Kind.EMAIL, "Ask ana.lima+hr@mail.example, please.", ["ana.lima+hr@mail.example"]),
+        (Kind.EMAIL, "Ask <root@db.corp.internal>.", ["root@db.corp.internal"]),
+        (Kind.EMAIL, "ana [at] mail [dot] example. Thanks.", ["ana [at] mail [dot] example"]),
+        (Kind.EMAIL, "ａｎａ＠ｍａｉｌ．ｅｘａｍｐｌｅ", ["ａｎａ＠ｍａｉｌ．ｅｘａｍｐｌｅ"]),
+        (Kind.EMAIL, "See you @ noon, or @home.", []),
+        (Kind.IBAN, "To DE89 3704 0044 0532 0130 00 today", ["DE89 3704 0044 0532 0130 00"]),
+        (Kind.IBAN, "to gb82west12345698765432 please", ["gb82west12345698765432"]),
+        (Kind.IBAN, "to BE68 5390 0754 7034 FROM BANK ACCT", ["BE68 5390 0754 7034"]),
+        (Kind.IBAN, "To DE89 3704 0044 0532 0130 01 today", []),
+        (Kind.CREDIT_CARD, "card 4111 1111 1111 1111, thanks", ["4111 1111 1111 1111"]),
+        (Kind.CREDIT_CARD, "card 3782-822463-10005 thanks", ["3782-822463-10005"]),
+        (Kind.CREDIT_CARD, "card 4111 1111 1111 1112, thanks", []),
+        (Kind.SSN, "It is 536-22-8726.", ["536-22-8726"]),
+        (Kind.SSN, "SSN 536228726", ["536228726"]),
+        (Kind.SSN, "Part 536228726 and 12 34 5678", []),
+        (Kind.IP, "from 10.1.2.3 to fe80::1ff:fe23:4567:890a", ["10.1.2.3", "fe80::1ff:fe23:4567:890a"]),
+        (Kind.IP, "version 1.2.3.4 at 12:30:45 in std::vector", []),
+        (Kind.PHONE, "Call +49 30 901820 or (212) 555-0187.", ["+49 30 901820", "(212) 555-0187"]),
+        (Kind.PHONE, "Mobil: 0171 2345678", ["0171 2345678"]),
+        (Kind.PHONE, "order 4821339221 of 2024-05-06", []),
+        (Kind.PERSON, "Dear Dr. Okafor,\n\nsee below.\n\nRegards,\nPriya Raman", ["Okafor", "Priya Raman"]),
+        (Kind.PERSON, "Maria Gonzalez signed. Then Gonzalez left.", ["Gonzalez", "Maria Gonzalez"]),
+        (Kind.PERSON, "The opening hours changed on Monday.", []),
+    ],
+)
+def test_values_are_found_and_look_alikes_are_not(kind: Kind, text: str, values: list[str]) -> None:
+    assert sorted(found(kind, text)) == sorted(values)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "spelled"),
+    [
+        ("Signed: anna  MÜLLER.", "Anna Müller", "anna  MÜLLER"),
+        ("Anna Mu\u0308ller came", "Anna Müller", "Anna Mu\u0308ller"),
+        ("Annabelle stays", "Anna", None),
+        ("see anna_notes.txt", "Anna", "anna"),
+        ("call 030-90 18 20 now", "+030 901820", "030-90 18 20"),
+        ("item 1030901820", "030 901820", None),
+        ("李明来了", "李明", "李明"),
+        ("a b c", "b", None),
+        ("born 1980-02-03 in", "1980-02-03", "1980-02-03"),
+        ("x.*y", ".*", None),
+    ],
+)
+def test_declared_values_are_found_however_a_text_spells_them(text: str, value: str, spelled: str | None) -> None:
+    assert [text[finding.start : finding.end] for finding in private_findings(text, [value])] == (
+        [spelled] if spelled else []
+    )
+
+
+def test_a_plain_text_has_every_character_where_it_was() -> None:
+    text = "ａ＠ｂ\u2011ｃ\u00a0d"
+    assert plain(text) == "a@b-c d"
+    assert len(plain(text)) == len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "@" * 50_000,
+        "a." * 30_000,
+        "1 " * 30_000,
+        "1" * 60_000,
+        "DE12" * 15_000,
+        "::" * 30_000,
+        "Ab " * 20_000,
+        "+1(" * 9_000,
+    ],
+    ids=lambda text: text[:4],
+)
+def test_hostile_text_costs_no_more_than_its_length(text: str) -> None:
+    document = read_document(b"short", "text/plain", "a.txt")
+    kinds = tuple(kind for kind in Kind if kind is not Kind.PERSON)
+    sighted(document, Search(kinds, ("Ab Ab", "1 1 1 1 1 1 1"), (text,)))
+
+
+def test_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert found(Kind.EMAIL, "jane@host.co.uk") == ["jane@host.co.uk"]
