@@ -1,4 +1,4 @@
-"""`python -m streams --stage prepare|apply|hide|all`: builds what a stage runs on, and runs it.
+"""`python -m streams --stage capture|prepare|apply|hide|all`: builds what a stage runs on, and runs it.
 
 `all` supervises one process of each stage and starts again what ends by itself. Start-up refuses what does not fit
 together: one line on standard error, exit code 1.
@@ -16,8 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and run. Returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m streams",
-        description="Run a stage: prepare turns changes into mutations, apply makes mutations visible in the index, "
-        "hide lets deletes and acls run ahead of the queue.",
+        description="Run a stage: capture turns rows of tables into changes, prepare turns changes into mutations, "
+        "apply makes mutations visible in the index, hide lets deletes and acls run ahead of the queue.",
         epilog="Settings are MILLSTREAM_* variables; `millstream up` sets them and starts all of them.",
     )
     parser.add_argument("--stage", required=True, choices=(*supervisor.STAGES, "all"), help="which stage to run")

@@ -8,6 +8,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
@@ -50,6 +51,14 @@ class Activity:
 Hook = Callable[[], Awaitable[None]]
 
 
+class Runs(Protocol):
+    """A process of a stage, built and checked."""
+
+    async def run(self) -> int:
+        """Live until a signal or a crash. Returns the exit code."""
+        ...
+
+
 @dataclass(slots=True)
 class StageProcess:
     """One stage with everything that lives as long as it does."""
@@ -75,16 +84,21 @@ class StageProcess:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop.set)
         stop_health = await self._serve_health()
+        crashed = await self.live()
+        if stop_health is not None:
+            await stop_health()
+        return 1 if crashed else 0
+
+    async def live(self) -> bool:
+        """From start to stop, without signals and health, which are its caller's; whether it was a crash."""
         for start in self.starts:
             await start()
         await self.app.start()
         log.info("stage started", stage=self.stage)
         crashed = await self._watch()
         await self._stop(crashed)
-        if stop_health is not None:
-            await stop_health()
         log.info("stage stopped", stage=self.stage, crashed=crashed)
-        return 1 if crashed else 0
+        return crashed
 
     async def _watch(self) -> bool:
         """Until `stop` is set or a crash; whether it was a crash."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import structlog
 
-STAGES = ("prepare", "apply", "hide")
+STAGES = ("prepare", "apply", "hide", "capture")
 """Every stage there is; each is a process of its own."""
 
 _FIRST_WAIT_SECONDS = 0.5

@@ -69,6 +69,11 @@ class Truncated:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotStarted:
+    """The rows that follow were read anew."""
+
+
+@dataclass(frozen=True, slots=True)
 class EmptySnapshot:
     """A snapshot of the table found no row; where it was taken is not told."""
 
@@ -82,7 +87,7 @@ class Quiet:
     kind: str
 
 
-Envelope = RowChange | Truncated | EmptySnapshot | Quiet
+Envelope = RowChange | Truncated | SnapshotStarted | EmptySnapshot | Quiet
 
 
 def read_envelope(key: bytes | None, value: bytes | None) -> Envelope:
@@ -121,16 +126,15 @@ def _change(content: Row, key: bytes | None) -> Envelope:
 
 
 def _notification(content: Row) -> Envelope:
+    if content["aggregate_type"] != "Initial Snapshot":
+        return Quiet("notification")
+    if content.get("type") == "STARTED":
+        return SnapshotStarted()
     more = content.get("additional_data")
-    scanned = content.get("aggregate_type") == "Initial Snapshot" and content.get("type") == "TABLE_SCAN_COMPLETED"
-    if (
-        scanned
-        and isinstance(more, dict)
-        and more.get("status") == "SUCCEEDED"
-        and more.get("total_rows_scanned") == "0"
-    ):
-        return EmptySnapshot(str(more.get("scanned_collection")))
-    return Quiet("notification")
+    if content.get("type") != "TABLE_SCAN_COMPLETED" or not isinstance(more, dict):
+        return Quiet("notification")
+    is_empty = more.get("status") == "SUCCEEDED" and more.get("total_rows_scanned") == "0"
+    return EmptySnapshot(str(more.get("scanned_collection"))) if is_empty else Quiet("notification")
 
 
 def _table(source: Row) -> str:

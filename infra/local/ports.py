@@ -41,6 +41,7 @@ class Ports:
     metrics_prepare: int = 18811
     metrics_apply: int = 18812
     metrics_hide: int = 18813
+    metrics_capture: int = 18814
 
     def as_dict(self) -> dict[str, int]:
         return {name: int(port) for name, port in asdict(self).items()}

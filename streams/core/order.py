@@ -93,7 +93,7 @@ class PartitionOrder:
     def _end_barrier(self) -> tuple[int, ...]:
         """Let what the barrier held back take its turns, up to the next one."""
         self._held.popleft()
-        starts = []
+        starts: list[int] = []
         while self._held:
             document = self._records[self._held[0]].document
             if document is None:

@@ -11,6 +11,7 @@ from connectors.debezium.envelope import (
     Quiet,
     RowChange,
     Snapshot,
+    SnapshotStarted,
     Truncated,
     read_envelope,
 )
@@ -49,6 +50,10 @@ def test_a_truncate_has_neither_key_nor_row() -> None:
     assert read == Truncated(TABLE, Position(lsn=500, last_commit=100, transaction=7))
 
 
+def test_a_snapshots_begin_is_told_by_its_notification() -> None:
+    assert read_envelope(key(id="1"), notification("STARTED")) == SnapshotStarted()
+
+
 def test_a_snapshot_that_read_no_row_is_told_by_its_notification_alone() -> None:
     assert read_envelope(key(id="1"), scanned(0)) == EmptySnapshot(TABLE)
     assert read_envelope(key(id="1"), scanned(1)) == Quiet("notification")
@@ -59,7 +64,7 @@ def test_a_snapshot_that_read_no_row_is_told_by_its_notification_alone() -> None
     [
         (None, "tombstone"),
         (HEARTBEAT, "heartbeat"),
-        (notification("STARTED"), "notification"),
+        (notification("IN_PROGRESS"), "notification"),
         (notification("COMPLETED"), "notification"),
         (orjson.dumps({"op": "m", "source": source(5), "message": {"prefix": "hb", "content": ""}}), "message"),
     ],

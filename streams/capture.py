@@ -1,0 +1,220 @@
+"""The flow of one captured record, top to bottom: envelope, place in the order, row, door, log; and what clears.
+
+A truncate, and the last row of a snapshot, are barriers: all that Debezium told before them is in documents.changes
+when they are worked on, so that what is older than they are can be read off it. So is the begin of a snapshot: an
+edited declaration has its rows read again, and they must meet that declaration.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import structlog
+
+from connectors.changes import Receipt, append_change
+from connectors.clear import Clearing, Cut, older_than, told_before, truncated
+from connectors.debezium.envelope import (
+    EmptySnapshot,
+    Envelope,
+    Position,
+    Quiet,
+    RowChange,
+    Snapshot,
+    SnapshotStarted,
+    Truncated,
+    read_envelope,
+)
+from connectors.debezium.mapping import Mapped, changes_of
+from connectors.debezium.order import Place, place_of
+from runtime.clock import Clock
+from runtime.log_port import Log, StoredRecord
+from schemas.errors import DecodeError, PermanentError
+from schemas.records import Coordinates, Origin
+from schemas.sources import SourceConfig
+from schemas.topics import CHANGES, Topics
+from schemas.versions import Op, Rank, Version, tied
+from streams.window import Delivery
+
+CONNECTOR = "debezium"
+
+log = structlog.get_logger("millstream.streams")
+
+ReadFrom = Callable[[str, int | None], Iterator[StoredRecord]]
+"""Reads a topic to the end it has when called: partition 0 from an offset, or all of it for None. Blocks."""
+Step = Callable[[int], None]
+Declared = Callable[[], SourceConfig | None]
+"""The source as it is declared at this moment."""
+
+
+class SourceChangedError(Exception):
+    """The source is declared differently now: what follows must be read by the new declaration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What a record became.
+
+    `kind`: row, truncate, snapshot, or what it was instead. `cleared`: documents deleted because they are older.
+    `refused`: why the record becomes a dead letter all the same; `withdrawal`: what it takes away may still be shown.
+    """
+
+    kind: str
+    ops: tuple[Op, ...] = ()
+    cleared: int | None = None
+    refused: PermanentError | None = None
+    withdrawal: bool = False
+
+
+def is_barrier(delivery: Delivery) -> bool:
+    """Whether a record may clear: it runs alone then."""
+    try:
+        envelope = read_envelope(delivery.key, delivery.value)
+    except DecodeError:
+        return False
+    last = isinstance(envelope, RowChange) and envelope.position.snapshot is Snapshot.LAST
+    return last or isinstance(envelope, Truncated | SnapshotStarted | EmptySnapshot)
+
+
+class Capturer:
+    """Captures the records of one source. Holds nothing that a restart would miss."""
+
+    def __init__(
+        self,
+        source: SourceConfig,
+        log: Log,
+        topics: Topics,
+        clock: Clock,
+        read: ReadFrom,
+        *,
+        max_bytes: int,
+        declared: Declared,
+        step: Step = lambda _: None,
+    ) -> None:
+        self._source = source
+        self._declared = declared
+        self._log = log
+        self._topics = topics
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._clearing = Clearing(source, lambda: read(CHANGES, None), log, topics, step)
+        self._floors = Floors(read)
+
+    async def capture(self, delivery: Delivery) -> Captured:
+        """Returns once all it becomes is acknowledged. Raises PermanentError, SourceChangedError, and what `Log.append`
+        raises.
+        """
+        envelope = read_envelope(delivery.key, delivery.value)
+        receipt = self._receipt(delivery, envelope)
+        match envelope:
+            case Quiet(kind=kind):
+                return Captured(kind)
+            case SnapshotStarted():
+                if self._declared() != self._source:
+                    raise SourceChangedError
+                return Captured("snapshot_started")
+            case EmptySnapshot():
+                return await self._clear("snapshot", told_before(delivery.coordinates), receipt)
+            case Truncated(position=position):
+                place = await self._place(position, delivery)
+                return await self._clear("truncate", truncated(self._version(place, Rank.DELETE)), receipt)
+            case RowChange(position=position):
+                place = await self._place(position, delivery)
+                mapped = changes_of(envelope, self._source, place, receipt, self._max_bytes)
+                return await self._append(mapped, position, place, receipt)
+
+    async def _append(self, mapped: Mapped, position: Position, place: Place, receipt: Receipt) -> Captured:
+        for change in mapped.changes:
+            await append_change(self._log, self._topics, change)
+        cleared = None
+        if position.snapshot is Snapshot.LAST:
+            cut = older_than(self._version(place, Rank.UPSERT))
+            cleared = (await self._clear("snapshot", cut, receipt)).cleared
+        ops = tuple(change.op for change in mapped.changes)
+        return Captured("row", ops, cleared, mapped.refused, mapped.withdrawal)
+
+    async def _clear(self, kind: str, cut: Cut, receipt: Receipt) -> Captured:
+        assert self._source.postgres is not None
+        if self._source.postgres.shape == "outbox":
+            return Captured(kind)  # events that are gone from an outbox were told when they came
+        cleared = await self._clearing.once(cut, receipt)
+        log.info("source cleared", source=self._source.name, kind=kind, documents=cleared)
+        return Captured(kind, cleared=cleared)
+
+    async def _place(self, position: Position, delivery: Delivery) -> Place:
+        return place_of(position, await self._floors.below(position, delivery.coordinates))
+
+    def _version(self, place: Place, rank: Rank) -> Version:
+        return Version(self._source.epoch, place.sequence, tied(rank, place.tie))
+
+    def _receipt(self, delivery: Delivery, envelope: Envelope) -> Receipt:
+        """The event's id is where Debezium told it; `told_before` reads it back."""
+        assert self._source.postgres is not None
+        at = str(delivery.coordinates)
+        where = envelope.position.text if isinstance(envelope, RowChange | Truncated) else at
+        origin = Origin(connector=CONNECTOR, reference=f"{self._source.postgres.table}@{where}")
+        return Receipt(self._clock.now(), at, origin)
+
+
+class Floors:
+    """Where the last commit before a change lies. After a snapshot Debezium does not know one until a transaction was
+    told: then it is where the snapshot was taken, read off the row before in the capture topic.
+    """
+
+    def __init__(self, read: ReadFrom) -> None:
+        self._read = read
+        self._lock = asyncio.Lock()
+        self._known: tuple[int | None, int] = (None, 0)
+        """The transaction that was asked for last, and its floor."""
+
+    async def below(self, position: Position, at: Coordinates) -> int:
+        """The floor of the change at these coordinates. Raises TransientError."""
+        if position.snapshot is not Snapshot.NO:
+            return 0
+        if position.last_commit is not None:
+            return position.last_commit
+        async with self._lock:
+            transaction, floor = self._known
+            if transaction is None or transaction != position.transaction:
+                floor = await asyncio.to_thread(self._snapshot_before, at, position.transaction)
+                self._known = (position.transaction, floor)
+            return floor
+
+    def _snapshot_before(self, at: Coordinates, transaction: int | None) -> int:
+        """The LSN of the snapshot that ends right before a transaction; 0 where something else lies there."""
+        span = _FIRST_SPAN
+        while True:
+            first = max(0, at.offset - span)
+            floor = _nearest_floor(self._records(at, first), transaction)
+            if floor is not None or first == 0:
+                return floor or 0
+            span *= _SPAN_GROWS
+
+    def _records(self, at: Coordinates, first: int) -> list[StoredRecord]:
+        """The records from `first` up to, not including, `at`."""
+        found = []
+        for record in self._read(at.topic, first):
+            if record.coordinates.offset >= at.offset:
+                break
+            found.append(record)
+        return found
+
+
+_FIRST_SPAN = 256
+_SPAN_GROWS = 16
+
+
+def _nearest_floor(records: list[StoredRecord], transaction: int | None) -> int | None:
+    """What the nearest change before, of another transaction, says; None where there is none among these."""
+    for record in reversed(records):
+        try:
+            envelope = read_envelope(None, record.value)
+        except DecodeError:
+            continue
+        if not isinstance(envelope, RowChange | Truncated):
+            continue
+        position = envelope.position
+        if position.snapshot is not Snapshot.NO:
+            return position.lsn
+        if position.transaction != transaction:
+            return 0
+    return None
