@@ -2,7 +2,7 @@
 
 import typer
 
-from cli import asking, benching, dead_letters, demo, evaluating, loading, sources, stack, topics
+from cli import asking, benching, changes, dead_letters, demo, evaluating, keys, loading, sources, stack, tokens, topics
 from cli.console import errors_in_one_line
 
 app = typer.Typer(
@@ -22,10 +22,12 @@ app.command("doctor")(stack.doctor)
 app.command("load")(loading.load)
 app.command("ask")(asking.ask)
 app.command("search")(asking.search)
-app.command("token")(asking.token)
+app.command("changes")(changes.changes)
 app.command("demo")(demo.demo)
 app.command("eval")(evaluating.evaluate)
 app.command("bootstrap", hidden=True)(stack.bootstrap)
+app.add_typer(tokens.app, name="token")
+app.add_typer(keys.app, name="key")
 app.add_typer(sources.app, name="source")
 app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dlq")

@@ -1,4 +1,4 @@
-"""`millstream ask|search|token`: questions to the query API, as a principal of one's choice."""
+"""`millstream ask|search`: questions to the query API, as a principal of one's choice."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -81,20 +81,6 @@ def search(
         show(found, as_json, lambda: render_search(found))
 
 
-def token(
-    tenant: Tenant = None,
-    group: Groups = None,
-    sub: Subject = "operator",
-    scope: Scopes = None,
-    minutes: Annotated[int, typer.Option("--minutes", min=1, max=1440, help="how long it is valid")] = 60,
-    as_json: bool = JSON,
-) -> None:
-    """Print a bearer token of the development profile (signed with its secret)."""
-    with errors_in_one_line():
-        bearer = issue(Asker(tenant, group, sub, None, scope), minutes)
-        show({"token": bearer, "minutes": minutes}, as_json, lambda: out.print(bearer))
-
-
 def position_of(as_of: str | None, now: datetime | None = None) -> int | str | None:
     """--as-of as the API takes it: a seq, or a time; `10m` is ten minutes before `now`. What is neither goes to the API
     as it is, which says what is wrong with it.
@@ -136,7 +122,7 @@ def issue(asker: Asker, minutes: int = 5) -> str:
     scopes = ("query", *(asker.scopes or ()))
     return issue_token(
         settings,
-        tenant=_tenant(asker.tenant),
+        tenant=only_tenant(asker.tenant),
         sub=asker.subject,
         groups=tuple(asker.groups or ()),
         scopes=scopes,
@@ -144,7 +130,8 @@ def issue(asker: Asker, minutes: int = 5) -> str:
     )
 
 
-def _tenant(given: str | None) -> str:
+def only_tenant(given: str | None) -> str:
+    """The tenant that is named, or else the only one that is declared. Raises ConfigError."""
     from cli.session import open_settings
     from runtime.declarations import load_sources
     from schemas.errors import ConfigError

@@ -1,8 +1,9 @@
 """A small JSON client for our own APIs on loopback; other addresses are the operator's own settings."""
 
+import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 import orjson
@@ -41,6 +42,21 @@ def send(method: str, url: str, payload: bytes | None, headers: Mapping[str, str
     except urllib.error.HTTPError as error:
         raise RefusedError(error.code, _object(error.read())) from None
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        where = urlsplit(url).netloc
+        raise TransientError(f"nothing answers at {where} ({type(error).__name__}): is `millstream up` done?") from None
+
+
+def stream(url: str, headers: Mapping[str, str]) -> Iterator[bytes]:
+    """The lines of an answer that goes on. Raises as `request`, TransientError also where it breaks off."""
+    if urlsplit(url).scheme not in {"http", "https"}:
+        raise ConfigError("an API address begins with http:// or https://")
+    call = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 - checked above
+    try:
+        with urllib.request.urlopen(call, timeout=_SECONDS) as response:  # noqa: S310 - checked above
+            yield from response
+    except urllib.error.HTTPError as error:
+        raise RefusedError(error.code, _object(error.read())) from None
+    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
         where = urlsplit(url).netloc
         raise TransientError(f"nothing answers at {where} ({type(error).__name__}): is `millstream up` done?") from None
 

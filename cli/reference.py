@@ -112,14 +112,20 @@ def _command_rows() -> Iterator[Row]:
 def _verbs(command: _Verb, path: str) -> Iterator[Row]:
     nested = getattr(command, "commands", None)
     if nested:
+        if getattr(command, "invoke_without_command", False):
+            yield _verb(command, path)
         for name, child in nested.items():
             if not child.hidden:
                 yield from _verbs(child, f"{path} {name}")
         return
+    yield _verb(command, path)
+
+
+def _verb(command: _Verb, path: str) -> Row:
     options = [max(found.opts, key=len) for found in command.params if found.opts[0].startswith("-")]
     arguments = [(found.name or "").upper() for found in command.params if not found.opts[0].startswith("-")]
     text = " ".join((command.help or "").split("\f")[0].split())
-    yield f"`{' '.join([path, *arguments])}`", text, " ".join(f"`{option}`" for option in options)
+    return f"`{' '.join([path, *arguments])}`", text, " ".join(f"`{option}`" for option in options)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ request nothing. Every entry is compared, in constant time.
 import hashlib
 import hmac
 import json
+import os
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
@@ -61,29 +62,59 @@ class ApiKeys:
 def load_api_keys(path: Path) -> ApiKeys:
     """Read the file. Raises ConfigError with one line."""
     try:
-        return ApiKeys(TypeAdapter(tuple[ApiKey, ...]).validate_json(path.read_bytes()))
+        return ApiKeys(_read(path))
+    except InvalidNameError as error:
+        raise ConfigError(f"MILLSTREAM_API_KEYS_FILE: {error}") from None
+
+
+def _read(path: Path) -> tuple[ApiKey, ...]:
+    try:
+        return TypeAdapter(tuple[ApiKey, ...]).validate_json(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"MILLSTREAM_API_KEYS_FILE: {path} cannot be read: {type(error).__name__}") from None
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
         raise ConfigError(f"MILLSTREAM_API_KEYS_FILE, {where}: {first['msg']}") from None
-    except InvalidNameError as error:
-        raise ConfigError(f"MILLSTREAM_API_KEYS_FILE: {error}") from None
 
 
 def new_api_key(
-    key_id: str, tenant: str, subject: str, groups: Sequence[str] = (), scopes: Sequence[str] = (QUERY,)
-) -> tuple[str, str]:
-    """A fresh key, shown once, and its entry for the file as JSON. Raises InvalidNameError."""
+    key_id: str,
+    tenant: str,
+    subject: str,
+    groups: Sequence[str] = (),
+    scopes: Sequence[str] = (QUERY,),
+    expires: datetime | None = None,
+) -> tuple[str, ApiKey]:
+    """A fresh key, shown once, and its entry for the file. Raises InvalidNameError."""
     caller(tenant, subject, groups, scopes, "api_key")
     key = _PREFIX + secrets.token_urlsafe(32)
-    entry = {
-        "id": key_id,
-        "sha256": hashlib.sha256(key.encode()).hexdigest(),
-        "tenant": tenant,
-        "sub": subject,
-        "groups": list(groups),
-        "scopes": list(scopes),
-    }
-    return key, json.dumps(entry)
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    owner = ApiKey(
+        id=key_id,
+        sha256=digest,
+        tenant=tenant,
+        sub=subject,
+        groups=tuple(groups),
+        scopes=tuple(scopes),
+        expires=expires,
+    )
+    return key, owner
+
+
+def add_api_key(path: Path, entry: ApiKey) -> None:
+    """Put an entry into the file, made where it is missing; its owner's alone afterwards. Raises ConfigError, also for
+    an id that is taken.
+    """
+    entries = _read(path) if path.exists() else ()
+    if any(known.id == entry.id for known in entries):
+        raise ConfigError(f"{path} has a key named {entry.id} already: give another name with --id")
+    written = [json.loads(each.model_dump_json(exclude_none=True)) for each in (*entries, entry)]
+    work = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        handle = os.open(work, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as output:
+            output.write(json.dumps(written, indent=2) + "\n")
+        work.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None

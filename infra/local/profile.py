@@ -67,6 +67,11 @@ class Profile:
         return self.state_dir / "webhook_secrets.json"
 
     @property
+    def api_keys_file(self) -> Path:
+        """Hashed API keys; made with the first key."""
+        return self.state_dir / "api_keys.json"
+
+    @property
     def connect_secrets_dir(self) -> Path:
         return self.state_dir / "connect-secrets"
 
@@ -99,6 +104,8 @@ class Profile:
             "REDACTION_KEY": self.secrets.redaction_key,
             "JWT_SECRET": self.secrets.jwt_secret,
         }
+        if self.api_keys_file.exists():
+            settings["API_KEYS_FILE"] = str(self.api_keys_file)
         return {PREFIX + name: value for name, value in settings.items()} | dict(environ)
 
     def ensure_webhook_secrets(self, sources: Iterable[str]) -> dict[str, str]:

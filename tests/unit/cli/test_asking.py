@@ -5,10 +5,6 @@ from datetime import UTC, datetime
 import pytest
 
 from cli.asking import position_of, render_answer, render_search, request_body
-from runtime.clock import SystemClock
-from runtime.settings import settings_from
-from serving.auth import build_authenticator
-from tests.unit.cli.conftest import SOURCES, Project
 
 POSITION = {"seq": 17, "generation": "g1", "incarnation": "i1"}
 
@@ -88,23 +84,3 @@ def test_results_are_shown_best_first_and_shortened(capsys: pytest.CaptureFixtur
     assert "position 17" in shown
     render_search({"results": []})
     assert capsys.readouterr().out == "nothing found\n"
-
-
-def test_a_token_is_for_the_only_tenant_and_holds_what_was_asked_for(project: Project) -> None:
-    result = project.run("token", "--group", "hr", "--sub", "hana", "--scope", "history")
-    settings = settings_from(project.profile.environment({}))
-    bearer = {"Authorization": f"Bearer {result.stdout.strip()}"}
-    caller = build_authenticator(settings, SystemClock()).caller(bearer)
-    assert (caller.tenant, caller.subject) == ("aurora", "hana")
-    assert caller.principals == {"hr", "public", "user:hana"}
-    assert caller.scopes == {"query", "history"}
-
-
-def test_whose_documents_are_asked_must_be_said_where_there_are_several(project: Project) -> None:
-    project.put_in_force(SOURCES + "  - {name: manuals, tenant: harbor, kind: files}\n")
-    assert "--tenant: aurora, harbor" in project.refused("token")
-    assert project.run("token", "--tenant", "harbor").exit_code == 0
-
-
-def test_a_group_that_nobody_may_claim_is_refused(project: Project) -> None:
-    assert "public" in project.refused("token", "--group", "public")

@@ -6,7 +6,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from runtime.clock import ManualClock
 from schemas.errors import ConfigError, InvalidNameError
-from serving.api_keys import new_api_key
+from serving.api_keys import add_api_key, new_api_key
 from serving.auth import Authenticator, build_authenticator, issue_token
 from serving.caller import Caller
 from serving.problems import ProblemError
@@ -226,10 +226,11 @@ def test_tokens_are_not_issued_without_a_secret_nor_for_names_that_would_be_refu
 
 
 def test_an_api_key_holds_in_either_header_until_it_expires(tmp_path: Path) -> None:
-    key, entry = new_api_key("k1", "acme", "robot", ["red"])
+    key, entry = new_api_key("k1", "acme", "robot", ["red"], expires=datetime(2026, 1, 2, tzinfo=UTC))
     _, other = new_api_key("k2", "other", "robot")
     path = tmp_path / "keys.json"
-    path.write_text(json.dumps([json.loads(other), json.loads(entry) | {"expires": "2026-01-02T00:00:00Z"}]))
+    add_api_key(path, other)
+    add_api_key(path, entry)
     assert key not in path.read_text()
     clock = ManualClock()
     authenticator = build_authenticator(settings(api_keys_file=str(path), jwt_secret=""), clock)
