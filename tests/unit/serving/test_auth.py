@@ -6,6 +6,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -270,3 +271,25 @@ def test_a_broken_file_of_api_keys_stops_the_start_without_showing_its_content(
 def test_a_missing_file_of_api_keys_stops_the_start() -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         build_authenticator(settings(api_keys_file="/nowhere/keys.json"), ManualClock())
+
+
+def test_a_token_that_held_is_not_verified_again_until_it_expires() -> None:
+    authenticator, token = shared(), signed(claims())
+    assert who(authenticator, token) is who(authenticator, token)
+    late = signed(claims(exp=int(time.time()) - 1))
+    assert who(authenticator, late) is not who(authenticator, late)  # within the leeway, and verified each time
+
+
+def test_a_token_that_held_is_refused_once_it_has_expired() -> None:
+    authenticator, token = shared(), signed(claims(exp=int(time.time()) - 60))
+    long_ago = replace(who(authenticator, signed(claims())), expires=datetime.now(UTC) - timedelta(seconds=60))
+    authenticator._verified[hashlib.sha256(token.encode()).digest()] = long_ago
+    with pytest.raises(ProblemError, match="expired"):
+        who(authenticator, token)
+
+
+def test_what_did_not_hold_is_never_remembered() -> None:
+    authenticator, token = shared(), signed(claims(), SECRET + "x")
+    for _ in range(2):
+        with pytest.raises(ProblemError, match="signature"):
+            who(authenticator, token)
