@@ -11,6 +11,7 @@ from typing import Any, cast
 import faust
 from aiokafka import AIOKafkaConsumer
 from faust.auth import SASLCredentials, SSLCredentials
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -93,7 +94,10 @@ class StageApp(faust.App):
         """Numbers of the partitions this process has now."""
         if not self.started or self.rebalancing or self.unassigned:
             return frozenset()
-        return frozenset(tp.partition for tp in self.consumer.assignment())
+        try:
+            return frozenset(tp.partition for tp in self.consumer.assignment())
+        except ConsumerNotStarted:
+            return frozenset()  # the app is starting
 
     def lag(self, topic: str) -> dict[int, int]:
         """Partition -> records not acknowledged, as far as the broker's answers so far tell."""

@@ -19,6 +19,7 @@ from runtime.declarations import load_topics
 from runtime.kafka import KafkaAdmin, read_topic
 from runtime.settings import Settings
 from schemas.codec import decode, encode
+from schemas.headers import headers_of
 from schemas.identity import DocId, Source, Tenant
 from schemas.records import Coordinates, DeadLetter, DocumentChange, Origin
 from schemas.sources import Sources, parse_sources
@@ -116,7 +117,7 @@ class Bench:
     async def post(self, record: DocumentChange) -> Coordinates:
         """Append a change as the connectors do."""
         partition = self.topics.partition(CHANGES, document=record.document)
-        return await self.log.append(CHANGES, partition, record.key, encode(record), (("op", record.op.encode()),))
+        return await self.log.append(CHANGES, partition, record.key, encode(record), headers_of(record))
 
     async def rows(self) -> list[DocumentRow]:
         """Every valid document row of the source, in order of seq."""

@@ -2,8 +2,8 @@
 
 A log of changes, their `#acl` copies among them, is read twice: by `hide`, whose records are applied ahead, and by
 `prepare`, whose mutations are applied in order. (i, j) is the moment when i records have passed the one and j the
-other; all moments and both ways into each are visited. States at a moment are equal whichever way led there, so what holds at
-every moment holds for every interleaving.
+other; all moments and both ways into each are visited. States at a moment are equal whichever way led there, so what
+holds at every moment holds for every interleaving.
 """
 
 from collections.abc import Sequence
