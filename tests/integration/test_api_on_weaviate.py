@@ -1,6 +1,7 @@
 """The API as a process, on real Weaviate with the real model: answers, refuses, starts and stops as it should."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -186,6 +187,35 @@ async def test_the_process_answers_refuses_reads_documents_and_stops_on_sigterm(
         out, err = await asyncio.wait_for(process.communicate(), 20)
         assert process.returncode == 0, err
         assert b"120 EUR" not in out + err
+
+
+async def test_the_command_line_lists_what_was_committed_and_a_stream_ends_with_its_process(built: Built) -> None:
+    async with _running(built) as (base, session, process):
+        options = ("changes", "--json", "--tenant", TENANT)
+        assert [change["doc_id"] for change in await _command(built, *options)] == ["policies/travel", "policies/leave"]
+        told = await _command(built, *options, "--group", "it", "--after", "1", "--source", "handbook")
+        assert [(change["seq"], change["op"], change["present"]) for change in told] == [
+            (2, "upsert", True),
+            (3, "upsert", True),
+        ]
+        async with session.get(f"{base}/v1/changes", headers=_headers(built)) as stream:
+            assert stream.status == 200
+            process.send_signal(signal.SIGTERM)
+            sent = await asyncio.wait_for(stream.read(), 10)
+        assert b'event: end\ndata: {"reason":"stopping"}' in sent
+        await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 0
+
+
+async def _command(built: Built, *arguments: str) -> list[dict[str, object]]:
+    """What a command prints, a JSON document a line."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MILLSTREAM_")}
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cli", *arguments), env={**clean, **built.environment}, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await asyncio.wait_for(command.communicate(), 30)
+    assert command.returncode == 0
+    return [json.loads(line) for line in out.splitlines()]
 
 
 @pytest.mark.parametrize(
