@@ -1,7 +1,7 @@
 """Everything that looks like personal data in a document, found in the parser's process beside parsing it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ def sighted(document: ParsedDocument, search: Search) -> Sighted:
     """The document with what was found in its text, its own title and the sides."""
     texts = [plain(text) for text in (document.text, document.title or "", *search.sides)]
     found = [list(_findings(text, search)) for text in texts]
+    if Kind.PERSON in search.kinds:
+        _add_names(texts, found)
     in_text, in_title, *in_sides = (
         tuple(first + more) for first, more in zip(found, echoes(texts, found, NO_NAMES), strict=True)
     )
@@ -34,7 +36,8 @@ def sighted(document: ParsedDocument, search: Search) -> Sighted:
 def warm_up(kinds: tuple[Kind, ...]) -> None:
     """Import and build what looking for these kinds needs, before the process gets its memory limit."""
     search = Search(kinds=kinds)
-    list(_findings("Jane Roe, jane@example.com, +49 30 901820, 10.0.0.1", search))
+    document = ParsedDocument(None, None, "text", "Jane Roe, jane@example.com, +49 30 901820, 10.0.0.1", ())
+    sighted(document, search)
 
 
 def _findings(text: str, search: Search) -> Iterator[Finding]:
@@ -45,9 +48,12 @@ def _findings(text: str, search: Search) -> Iterator[Finding]:
     for kind in search.kinds:
         if kind not in _WITHOUT_PATTERN:
             yield from _recognisers().find(kind, text)
+
+
+def _add_names(texts: Sequence[str], found: Sequence[list[Finding]]) -> None:
     # A model sees names in any path; one that the document gave away is looked for in a url as well.
-    if Kind.PERSON in search.kinds and not _URL.match(text):
-        yield from _names().find(text)
+    for findings, names in zip(found, _names().find(["" if _URL.match(text) else text for text in texts]), strict=True):
+        findings += names
 
 
 @cache

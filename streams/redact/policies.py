@@ -18,7 +18,7 @@ from schemas.redaction import Action, Kind, Policy, Redaction, policy_of
 from schemas.sources import Sources
 from streams.core.redaction import pseudonyms
 from streams.core.treatment import Treatment
-from streams.redact.rules import NAMES_MODEL
+from streams.redact.rules import NAMES_PACKAGES
 
 
 class SourcePolicies:
@@ -52,12 +52,16 @@ class SourcePolicies:
     def _check(self, name: str, policy: Policy) -> None:
         if policy.pseudonymises and not self._key:
             raise ConfigError(f"source {name} pseudonymises: set MILLSTREAM_REDACTION_KEY, or choose mask")
-        if Kind.PERSON in policy.sought and find_spec(NAMES_MODEL) is None:
+        if Kind.PERSON in policy.sought and not _finds_names():
             raise ConfigError(
-                f"source {name} looks for names of people (PERSON), and their model is not installed: "
+                f"source {name} looks for names of people (PERSON), and what finds them is not installed: "
                 "install millstream with the extra `ner`, or set PERSON to ignore"
             )
 
 
 def _without_names() -> Mapping[Kind, Action]:
-    return {} if find_spec(NAMES_MODEL) else {Kind.PERSON: Action.IGNORE}
+    return {} if _finds_names() else {Kind.PERSON: Action.IGNORE}
+
+
+def _finds_names() -> bool:
+    return all(find_spec(package) is not None for package in NAMES_PACKAGES)

