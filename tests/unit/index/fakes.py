@@ -26,12 +26,12 @@ from index.model import (
 )
 from index.port import CommitLog, IndexRecord, VersionedIndex
 from index.reader import Question, Reader
-from index.rows import PositionedMutation
+from index.rows import PositionedHide, PositionedMutation
 from index.writer import TenantWriter
 from runtime.clock import Clock, ManualClock
 from schemas.errors import AmbiguousWriteError
 from schemas.identity import DocId, Document, Source, Tenant
-from schemas.records import Chunk, Content, Coordinates, Mutation, Origin
+from schemas.records import Chunk, Content, Coordinates, Hide, Mutation, Origin
 from schemas.versions import RANKS, Op, Version
 
 TENANT = Tenant("acme")
@@ -118,6 +118,46 @@ def mutation(
         ),
         at(offset),
     )
+
+
+def hide(
+    offset: int,
+    name: str,
+    *,
+    version: int,
+    op: Op = Op.DELETE,
+    acl: Iterable[str] | None = None,
+    tenant: Tenant = TENANT,
+) -> PositionedHide:
+    """What runs ahead of a change with this operation and acl; `version` is its sequence."""
+    document = doc(name, tenant)
+    return PositionedHide(
+        Hide(
+            tenant=document.tenant,
+            source=document.source,
+            doc_id=document.doc_id,
+            version=Version(1, version, RANKS[op]),
+            deleted=op in (Op.DELETE, Op.ERASE),
+            acl=None if acl is None else tuple(acl),
+            change=Coordinates(topic="documents.changes", partition=0, offset=version),
+            origin=Origin(connector="webhook", reference=f"m{version}"),
+            event_id=f"e{version}",
+            received_at=START,
+            prepared_at=START,
+        ),
+        Coordinates(topic="index.hides", partition=0, offset=offset),
+    )
+
+
+def hides_of(mutations: Iterable[PositionedMutation]) -> list[PositionedHide]:
+    """What runs ahead of these mutations."""
+    found: list[PositionedHide] = []
+    for item in mutations:
+        one = item.mutation
+        if one.op in (Op.DELETE, Op.ERASE) or one.acl is not None:
+            sequence = one.version.sequence
+            found.append(hide(len(found), one.doc_id, version=sequence, op=one.op, acl=one.acl, tenant=one.tenant))
+    return found
 
 
 async def new_index() -> MemoryIndex:

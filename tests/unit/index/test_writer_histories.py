@@ -2,10 +2,11 @@
 hundreds of random orders, against a serial reference.
 
 Workers are coroutines that stop before and after every call to the index and the log; the test moves them on by hand.
-Kafka is a list and a position: only the worker started last may acknowledge, the others write on.
+Kafka is two lists, mutations and hides, and a position in each: only the worker started last may acknowledge, the
+others write on. Hides come in while batches are written.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from random import Random
@@ -15,8 +16,11 @@ import pytest
 
 from index.memory import MemoryIndex
 from index.memory_log import MemoryCommitLog
+from index.model import Published
 from index.reader import Reader
-from index.rows import PositionedMutation
+from index.rows import PositionedHide, PositionedMutation
+from index.states import states_at
+from index.writer import Outcome
 from runtime.clock import ManualClock
 from schemas.errors import AmbiguousWriteError, TransientError
 from schemas.identity import Document
@@ -27,6 +31,7 @@ from tests.unit.index.fakes import (
     State,
     Tapped,
     check_whole,
+    hides_of,
     mutation,
     new_index,
     reference,
@@ -54,9 +59,10 @@ class _Turn:
 
 @dataclass
 class Worker:
-    """One process and its next record. The last one started is the group's; the others may not acknowledge."""
+    """One process and its next records. The last one started is the group's; the others may not acknowledge."""
 
     position: int
+    hidden: int
     steps: Coroutine[None, Any, None] | None = None
     started: bool = False
 
@@ -67,15 +73,21 @@ class World:
 
     index: MemoryIndex
     mutations: list[PositionedMutation]
+    chance: Random
     log: MemoryCommitLog = field(default_factory=MemoryCommitLog)
+    hides: list[PositionedHide] = field(default_factory=list)
     acknowledged: int = 0
+    acknowledged_hides: int = 0
     workers: list[Worker] = field(default_factory=list)
     late: list[Callable[[], Awaitable[Any]]] = field(default_factory=list)
     seen: dict[int, dict[Document, State]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.hides = hides_of(self.mutations)
+
     def rebalance(self) -> None:
         """A new worker owns the partition; those before do not know yet."""
-        worker = Worker(self.acknowledged)
+        worker = Worker(self.acknowledged, self.acknowledged_hides)
         worker.steps = self._run(worker)
         self.workers.append(worker)
         self.move(worker, Fate.GO)
@@ -98,13 +110,17 @@ class World:
             Tapped(self.log, self._around),
             f"w{len(self.workers)}",  # type: ignore[arg-type]
         )
+        hides = _ComingHides(self, worker)
         while True:
-            batch = self._batch(worker.position)
-            if not batch:
+            first, batch = hides.take(), self._batch(worker.position)
+            if not first and not batch:
                 await _Turn()
                 continue
             try:
-                await writer.commit(batch)
+                if first:
+                    hides.settled(await writer.commit(first))
+                if batch:
+                    await writer.commit(batch, hides)
             except TransientError:
                 await _Turn()
                 continue
@@ -150,26 +166,69 @@ class World:
                 "acknowledged content is gone"
             )
             assert (shown.acl_version or _NONE) >= (promised.acl_version or _NONE), "an acknowledged acl is gone"
+        self._look_at_hides(published)
+
+    def _look_at_hides(self, published: Published) -> None:
+        """What an acknowledged hide takes away is hidden, or its register has caught up."""
+        documents = {item.document for item in self.hides[: self.acknowledged_hides]}
+        rows = _finish(states_at(self.index, published, TENANT, documents, published.seq))
+        for item in self.hides[: self.acknowledged_hides]:
+            row, hide = rows[item.document], item.hide
+            if hide.deleted:
+                assert max(row.content_version or _NONE, row.hide_deleted or _NONE) >= hide.version, "a delete is gone"
+            if hide.acl is not None:
+                assert max(row.acl_version or _NONE, row.hide_acl_version or _NONE) >= hide.version, "an acl is gone"
 
     def settle(self) -> None:
         """No more interference: a last worker does what is left to do."""
         self.rebalance()
         worker = self.workers[-1]
         for _ in range(3000):
-            if self.acknowledged >= len(self.mutations):
+            if self.is_done:
                 break
             self.move(worker, Fate.GO)
         for other in self.workers:
             self.kill(other)
 
+    @property
+    def is_done(self) -> bool:
+        return (self.acknowledged, self.acknowledged_hides) == (len(self.mutations), len(self.hides))
+
     def check(self) -> None:
-        """The end is the reference's, and every position ever seen is still what it was."""
-        assert self.acknowledged == len(self.mutations)
+        """The end is the reference's, hides have left no trace, and every position ever seen is still what it was."""
+        assert self.is_done
         _finish(check_whole(self.index, self.log, reference(self.mutations)))
         published = _finish(Reader(self.index, ManualClock()).position(TENANT))
+        documents = {item.document for item in self.mutations}
+        for row in _finish(states_at(self.index, published, TENANT, documents, published.seq)).values():
+            assert (row.hide_deleted, row.hide_acl_version) == (None, None)
         for seq, found in self.seen.items():
             assert seq <= published.seq, f"position {seq} was shown and is not there"
             assert _finish(states(self.index, published, seq)) == found, f"position {seq} has changed"
+
+
+class _ComingHides:
+    """The hides that a worker reads: now and then there are some (`index.writer.Waiting`)."""
+
+    def __init__(self, world: World, worker: Worker) -> None:
+        self._world = world
+        self._worker = worker
+        self._taken = 0
+
+    def take(self) -> Sequence[PositionedHide]:
+        batch: list[PositionedHide] = []
+        if self._world.chance.random() < 0.4:
+            for item in self._world.hides[self._worker.hidden :][:2]:
+                if item.document not in {one.document for one in batch}:
+                    batch.append(item)
+        self._taken = len(batch)
+        return batch
+
+    def settled(self, outcomes: Sequence[Outcome]) -> None:
+        assert len(outcomes) == self._taken
+        self._worker.hidden += self._taken
+        if self._worker is self._world.workers[-1]:
+            self._world.acknowledged_hides = max(self._world.acknowledged_hides, self._worker.hidden)
 
 
 _NONE = mutation(0, "a", version=-1).mutation.version
@@ -240,11 +299,14 @@ def _play(world: World, events: list[Event]) -> None:
 
 
 @pytest.mark.parametrize("block", range(10))
-def test_whatever_happens_to_the_workers_the_index_comes_to_the_serial_reference(block: int) -> None:
+def test_whatever_happens_to_the_workers_the_index_comes_to_the_serial_reference(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """30 histories a block; without the look at the heads before acknowledging, one in 25 loses something."""
+    monkeypatch.setattr("index.writer._ROWS_AT_ONCE", 1)
     for seed in range(30 * block, 30 * block + 30):
         chance = Random(seed)
-        world = World(_finish(new_index()), _random_mutations(chance))
+        world = World(_finish(new_index()), _random_mutations(chance), chance)
         try:
             _play(world, _random_events(chance))
             world.check()
