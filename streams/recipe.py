@@ -9,12 +9,19 @@ from streams.core.recipe import recipe_parts
 READING = "3"
 """Raised when streams.parse reads the same bytes as another text, title, kind or structure."""
 
-CUTTING = "1"
+CUTTING = "2"
 """Raised when streams.core.chunk cuts the same document otherwise with the same numbers."""
 
 
 def recipe_of(embedder: str) -> Mapping[str, str]:
     """Parts of the recipe with this embedder's fingerprint."""
-    numbers = (chunk.TARGET_TOKENS, chunk.TITLE_TOKENS, chunk.PATH_TOKENS, chunk.MAX_CHUNKS)
+    numbers = (
+        chunk.TARGET_TOKENS,
+        chunk.LEAST_TOKENS,
+        chunk.LEAST_SECTION_TOKENS,
+        chunk.TITLE_TOKENS,
+        chunk.PATH_TOKENS,
+        chunk.MAX_CHUNKS,
+    )
     chunking = "-".join([CUTTING, *map(str, numbers)])
     return recipe_parts(embedder=embedder, reading=READING, chunking=chunking, schema=SCHEMA)

@@ -1,31 +1,35 @@
 """Cut a document into chunks the embedding model reads whole: structure first, then sentences, then word pieces.
 
-A chunk never crosses a heading, so an edit changes the chunks of one section. What is embedded is the title, the
-heading path and the text together, composed by `embedded_text` alone; with two special tokens they stay within the
-model's longest input. Every word outside headings is in exactly one chunk, in order.
+A chunk never crosses a heading, so an edit changes the chunks of one section, and of a long one those near it
+(boundaries.py). What is embedded is the title, the heading path and the text together, composed by `embedded_text`
+alone; with two special tokens they stay within the model's longest input. Every word outside headings is in exactly one
+chunk, in order.
 """
 
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 
 from schemas.errors import TooLargeError
 from streams.core.blocks import Block, BlockKind, ParsedDocument
+from streams.core.boundaries import Cut, parts, rank
 
 TokenSpans = Callable[[str], Sequence[tuple[int, int]]]
 """Character spans of a text's word pieces, special tokens left out: an embedder's `token_spans`."""
 
 SPECIAL_TOKENS = 2
-TARGET_TOKENS = 180
+TARGET_TOKENS = 200
+LEAST_TOKENS = 60
+LEAST_SECTION_TOKENS = 6
 TITLE_TOKENS = 32
 PATH_TOKENS = 48
 CHARACTERS_PER_TOKEN = 12
 MAX_CHUNKS = 4000
 
 # Possessive and led by look-behinds: linear on any text, a hundred thousand dots included.
-_SENTENCE = re.compile(r"""(?:(?<=[.!?…])|(?<=[.!?…]["'”’)\]]))\s++|[。！？]++[」』”）]*+\s*+|\n++""")
+_SENTENCE = re.compile(r"""(?:(?<=[.!?…؟۔।॥։።])|(?<=[.!?…؟]["'”’»)\]]))\s++|[。！？．｡]++[」』”）】]*+\s*+|\n++""")
 _LINE = re.compile(r"\n++")
 
 
@@ -68,6 +72,8 @@ class _Atom:
     page: int | None
     header: str = ""
     header_tokens: int = 0
+    within: bool = False
+    """Continues the block of the atom before."""
     glued: bool = False
     """Continues a word of the atom before: their tokens do not add up, so they never share a chunk."""
     leads: bool = False
@@ -117,14 +123,52 @@ class _Cutter:
 
     def chunks(self) -> Iterator[Chunk]:
         ordinal = 0
-        for path, blocks in _sections(self._document.blocks):
+        for path, blocks in self._sections():
             kept = self._kept_path(path)
             room = self._room(kept)
-            for atoms in _packed(self._atoms(blocks, room), room):
+            for atoms in self._packed(list(self._atoms(blocks, room)), room):
                 first = atoms[0]
                 text = first.header + self._text[first.start : atoms[-1].end]
                 yield Chunk(ordinal, text, kept, first.page, first.start, atoms[-1].end, self._title)
                 ordinal += 1
+
+    def _sections(self) -> list["_Section"]:
+        """The document's sections; a word or two before the first heading ("Edit this page") are part of the first."""
+        sections = _sections(self._document.blocks)
+        if len(sections) > 1 and not sections[0][0] and self._is_tiny(sections[0][1]):
+            (_, before), (path, blocks), *others = sections
+            return [(path, [*before, *blocks]), *others]
+        return sections
+
+    def _is_tiny(self, blocks: Sequence[Block]) -> bool:
+        length = blocks[-1].end - blocks[0].start
+        if length > CHARACTERS_PER_TOKEN * LEAST_SECTION_TOKENS:
+            return False
+        return self._count(self._text[blocks[0].start : blocks[-1].end]) < LEAST_SECTION_TOKENS
+
+    def _packed(self, atoms: Sequence[_Atom], room: _Room) -> Iterator[Sequence[_Atom]]:
+        """Atoms in the runs that become chunks."""
+        tokens = [0, *accumulate(atom.tokens for atom in atoms)]
+
+        def fits(begin: int, end: int) -> bool:
+            first, last = atoms[begin], atoms[end - 1]
+            total = first.header_tokens + tokens[end] - tokens[begin]
+            return total <= room.target and len(first.header) + last.end - first.start <= room.characters
+
+        ranks = [self._rank(atoms, place, room) for place in range(len(atoms))]
+        least = min(LEAST_TOKENS, room.target // 3)
+        for begin, end in parts([atom.tokens for atom in atoms], ranks, least, fits):
+            yield atoms[begin:end]
+
+    def _rank(self, atoms: Sequence[_Atom], place: int, room: _Room) -> int:
+        """The rank of a cut before an atom."""
+        atom, before = atoms[place], atoms[place - 1] if place else None
+        cut = Cut.WITHIN if atom.within else Cut.BLOCK
+        if atom.glued:
+            cut = Cut.FORCED
+        elif before is not None and before.leads and before.tokens + atom.tokens <= room.target:
+            cut = Cut.ANNOUNCED
+        return rank(cut, self._text[atom.start : atom.end])
 
     def _kept_path(self, path: tuple[str, ...]) -> tuple[str, ...]:
         """The innermost headings that fit, and not the title once more."""
@@ -168,19 +212,23 @@ class _Cutter:
             if whole is not None:
                 yield whole
             else:
-                for block in members:
-                    yield from self._block_atoms(block, room)
+                for number, block in enumerate(members):
+                    for atom in self._block_atoms(block, room):
+                        yield replace(atom, within=atom.within or number > 0)
 
     def _block_atoms(self, block: Block, room: _Room) -> Iterator[_Atom]:
         keeps = block.kind in (BlockKind.TABLE, BlockKind.CODE)
         whole = self._whole(block.start, block.end, block.page, room, room.limit if keeps else room.target)
         if whole is not None:
             yield whole
-        elif block.kind is BlockKind.TABLE:
-            yield from self._rows(block, room)
         else:
-            parts = _LINE if block.kind is BlockKind.CODE else _SENTENCE
-            yield from self._parts(block.start, block.end, parts, block.page, room)
+            yield from _continued(self._cut_atoms(block, room))
+
+    def _cut_atoms(self, block: Block, room: _Room) -> Iterator[_Atom]:
+        if block.kind is BlockKind.TABLE:
+            return self._rows(block, room)
+        separator = _LINE if block.kind is BlockKind.CODE else _SENTENCE
+        return self._parts(block.start, block.end, separator, block.page, room)
 
     def _whole(self, start: int, end: int, page: int | None, room: _Room, most: int) -> _Atom | None:
         """The span as one atom, if it has at most so many tokens and is not too long in characters."""
@@ -248,12 +296,21 @@ class _Cutter:
         return start, start + len(kept)
 
 
-def _sections(blocks: Sequence[Block]) -> list[tuple[tuple[str, ...], list[Block]]]:
+def _continued(atoms: Iterable[_Atom]) -> Iterator[_Atom]:
+    """The atoms of one block: all but the first continue it."""
+    return (replace(atom, within=number > 0) for number, atom in enumerate(atoms))
+
+
+_Section = tuple[tuple[str, ...], list[Block]]
+"""Headings, outermost first, and the blocks under them."""
+
+
+def _sections(blocks: Sequence[Block]) -> list[_Section]:
     """Runs of blocks under one heading, with the headings above them.
 
     A heading with nothing under it is text itself: of the section before, or of one of its own where there is none.
     """
-    sections: list[tuple[tuple[str, ...], list[Block]]] = []
+    sections: list[_Section] = []
     path: list[Block] = []
     fresh = True
     bare: Block | None = None
@@ -285,34 +342,3 @@ def _sections(blocks: Sequence[Block]) -> list[tuple[tuple[str, ...], list[Block
 
 def _lines(headings: Sequence[Block]) -> tuple[str, ...]:
     return tuple(" ".join(heading.text.split()) for heading in headings)
-
-
-def _packed(atoms: Iterable[_Atom], room: _Room) -> list[list[_Atom]]:
-    """Fill chunks to the target, in order; what is left over in the end joins the last one if it is small and fits."""
-    packs: list[list[_Atom]] = []
-    for atom in atoms:
-        if packs and _joins(packs[-1], [atom], room.target, room.characters):
-            packs[-1].append(atom)
-        elif packs and _carries(packs[-1], atom, room):
-            packs.append([packs[-1].pop(), atom])
-        else:
-            packs.append([atom])
-    if len(packs) > 1 and sum(atom.tokens for atom in packs[-1]) * 8 < room.target:
-        rest = packs.pop()
-        if _joins(packs[-1], rest, room.limit, room.characters):
-            packs[-1].extend(rest)
-        else:
-            packs.append(rest)
-    return packs
-
-
-def _carries(pack: Sequence[_Atom], atom: _Atom, room: _Room) -> bool:
-    """Whether a line that announces the atom goes with it into the next chunk."""
-    last = pack[-1]
-    return len(pack) > 1 and last.leads and not last.header and _joins([last], [atom], room.limit, room.characters)
-
-
-def _joins(pack: Sequence[_Atom], more: Sequence[_Atom], tokens: int, characters: int) -> bool:
-    total = pack[0].header_tokens + sum(atom.tokens for atom in pack) + sum(atom.tokens for atom in more)
-    length = len(pack[0].header) + more[-1].end - pack[0].start
-    return not more[0].glued and total <= tokens and length <= characters
