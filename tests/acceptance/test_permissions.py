@@ -202,6 +202,7 @@ def test_nothing_forbidden_is_shown_and_nothing_permitted_is_lost(asked: tuple[I
     _, ledger, asking = asked
     assert not asking.faults, [*dict.fromkeys(asking.faults)]
     assert asking.asked > len(READERS) * len(ledger.subjects)
+    assert asking.cached, "no answer came from the cache, so none of those was judged"
 
 
 def test_no_mark_reaches_a_log_or_a_metric(asked: tuple[Installation, Ledger, Asking]) -> None:
