@@ -125,4 +125,7 @@ def read_reply(status: int, content: bytes) -> Reply:
         answer=body.get("answer") or "",
         sources=tuple(dict.fromkeys(one["doc_id"] for one in found)),
         reason=reason,
+        evidence=tuple(str(one.get("chunk_id")) for one in found),
+        seq=(body.get("position") or {}).get("seq"),
+        is_cached=bool(body.get("cached")),
     )

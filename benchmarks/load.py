@@ -39,6 +39,11 @@ class Reply:
     """doc_ids that were cited or found, best first."""
     reason: str = ""
     """Of a refusal; of an error its HTTP status or kind."""
+    evidence: tuple[str, ...] = ()
+    """chunk_ids that were cited or found, best first."""
+    seq: int | None = None
+    """The position it was given at."""
+    is_cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
