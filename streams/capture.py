@@ -6,7 +6,7 @@ edited declaration has its rows read again, and they must meet that declaration.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -18,6 +18,7 @@ from connectors.debezium.envelope import (
     Envelope,
     Position,
     Quiet,
+    Row,
     RowChange,
     Snapshot,
     SnapshotStarted,
@@ -26,16 +27,20 @@ from connectors.debezium.envelope import (
 )
 from connectors.debezium.mapping import Mapped, changes_of
 from connectors.debezium.order import Place, place_of
+from connectors.debezium.rows import completed, lacks_values, mapped_columns
 from runtime.clock import Clock
 from runtime.log_port import Log, StoredRecord
-from schemas.errors import DecodeError, PermanentError
+from schemas.errors import ConfigError, DecodeError, PermanentError, TransientError
 from schemas.records import Coordinates, Origin
 from schemas.sources import SourceConfig
 from schemas.topics import CHANGES, Topics
 from schemas.versions import Op, Rank, Version, tied
-from streams.window import Delivery
+from streams.window import Delivery, Lease, LeaseEndedError
 
 CONNECTOR = "debezium"
+
+_FIRST_WAIT_SECONDS = 0.05
+_LONGEST_WAIT_SECONDS = 5.0
 
 log = structlog.get_logger("millstream.streams")
 
@@ -44,6 +49,12 @@ ReadFrom = Callable[[str, int | None], Iterator[StoredRecord]]
 Step = Callable[[int], None]
 Declared = Callable[[], SourceConfig | None]
 """The source as it is declared at this moment."""
+
+
+CurrentRow = Callable[[Row, Sequence[str]], Awaitable[Row | None]]
+"""Columns of the row with a key as it is in its table now; None when it is gone. Raises TransientError, ConfigError."""
+WaitsChanged = Callable[[bool], None]
+"""Called when a record begins or ends to wait for the source's database."""
 
 
 class SourceChangedError(Exception):
@@ -88,10 +99,16 @@ class Capturer:
         *,
         max_bytes: int,
         declared: Declared,
+        current_row: CurrentRow,
         step: Step = lambda _: None,
+        waits_changed: WaitsChanged = lambda _: None,
     ) -> None:
         self._source = source
+        assert source.postgres is not None, "only sources of kind postgres are captured"
+        self._table = source.postgres
         self._declared = declared
+        self._current_row = current_row
+        self._waits_changed = waits_changed
         self._log = log
         self._topics = topics
         self._clock = clock
@@ -99,9 +116,9 @@ class Capturer:
         self._clearing = Clearing(source, lambda: read(CHANGES, None), log, topics, step)
         self._floors = Floors(read)
 
-    async def capture(self, delivery: Delivery) -> Captured:
-        """Returns once all it becomes is acknowledged. Raises PermanentError, SourceChangedError, and what `Log.append`
-        raises.
+    async def capture(self, delivery: Delivery, lease: Lease) -> Captured:
+        """Returns once all it becomes is acknowledged. Raises PermanentError, SourceChangedError, LeaseEndedError, and
+        what `Log.append` raises.
         """
         envelope = read_envelope(delivery.key, delivery.value)
         receipt = self._receipt(delivery, envelope)
@@ -119,8 +136,43 @@ class Capturer:
                 return await self._clear("truncate", truncated(self._version(place, Rank.DELETE)), receipt)
             case RowChange(position=position):
                 place = await self._place(position, delivery)
-                mapped = changes_of(envelope, self._source, place, receipt, self._max_bytes)
+                mapped = await self._mapped(envelope, place, receipt, lease)
                 return await self._append(mapped, position, place, receipt)
+
+    async def _mapped(self, change: RowChange, place: Place, receipt: Receipt, lease: Lease) -> Mapped:
+        """What a row becomes. One that came without a large column is read from its table, as a whole: its delete, or
+        what it became instead, is on its way where it is not there any more.
+        """
+        if not lacks_values(change, self._table):
+            return changes_of(change, self._source, place, receipt, self._max_bytes)
+        key = {name: change.after[name] for name in self._table.columns.key} if change.after is not None else {}
+        try:
+            current = await self._current(key, lease)
+        except ConfigError:
+            return changes_of(change, self._source, place, receipt, self._max_bytes)
+        whole = None if current is None else completed(change, current, self._table)
+        mapped = changes_of(whole or change, self._source, place, receipt, self._max_bytes)
+        return mapped if whole is not None else Mapped(mapped.changes)
+
+    async def _current(self, key: Row, lease: Lease) -> Row | None:
+        """The row as it is now, waiting for its database while that is away."""
+        seconds, waits = _FIRST_WAIT_SECONDS, False
+        try:
+            while True:
+                try:
+                    return await self._current_row(key, mapped_columns(self._table))
+                except TransientError as error:
+                    if not waits:
+                        log.warning("waiting for the source's database", source=self._source.name, reason=str(error))
+                        self._waits_changed(True)
+                        waits = True
+                await lease.pause(seconds)
+                if lease.is_ending:
+                    raise LeaseEndedError
+                seconds = min(_LONGEST_WAIT_SECONDS, 2 * seconds)
+        finally:
+            if waits:
+                self._waits_changed(False)
 
     async def _append(self, mapped: Mapped, position: Position, place: Place, receipt: Receipt) -> Captured:
         for change in mapped.changes:
@@ -133,8 +185,7 @@ class Capturer:
         return Captured("row", ops, cleared, mapped.refused, mapped.withdrawal)
 
     async def _clear(self, kind: str, cut: Cut, receipt: Receipt) -> Captured:
-        assert self._source.postgres is not None
-        if self._source.postgres.shape == "outbox":
+        if self._table.shape == "outbox":
             return Captured(kind)  # events that are gone from an outbox were told when they came
         cleared = await self._clearing.once(cut, receipt)
         log.info("source cleared", source=self._source.name, kind=kind, documents=cleared)
@@ -148,10 +199,9 @@ class Capturer:
 
     def _receipt(self, delivery: Delivery, envelope: Envelope) -> Receipt:
         """The event's id is where Debezium told it; `told_before` reads it back."""
-        assert self._source.postgres is not None
         at = str(delivery.coordinates)
         where = envelope.position.text if isinstance(envelope, RowChange | Truncated) else at
-        origin = Origin(connector=CONNECTOR, reference=f"{self._source.postgres.table}@{where}")
+        origin = Origin(connector=CONNECTOR, reference=f"{self._table.table}@{where}")
         return Receipt(self._clock.now(), at, origin)
 
 

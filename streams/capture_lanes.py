@@ -48,10 +48,10 @@ def capture_agent(
 ) -> Work:
     """cdc.<source> -> documents.changes. `changed` is called when the source is declared differently now."""
 
-    async def work(delivery: Delivery, _lease: Lease) -> None:
+    async def work(delivery: Delivery, lease: Lease) -> None:
         with journal.record(delivery) as line:
             try:
-                captured = await capturer.capture(delivery)
+                captured = await capturer.capture(delivery, lease)
             except SourceChangedError:
                 changed()
                 raise LeaseEndedError from None

@@ -79,6 +79,7 @@ async def _lane(
 ) -> StageProcess:
     """What captures one source."""
     from connectors.debezium.names import capture_topic
+    from connectors.debezium.postgres import CurrentRows, SourceDatabase, dsn_of
     from runtime.kafka import read_topic
     from streams.capture import Capturer, is_barrier
     from streams.capture_lanes import capture_agent, lane_name
@@ -90,6 +91,9 @@ async def _lane(
 
     def read(wanted: str, first: int | None) -> Iterator[StoredRecord]:
         return read_topic(settings, wanted, start=None if first is None else {0: first})
+
+    assert source.postgres is not None, "only sources of kind postgres are captured"
+    rows = CurrentRows(lambda: SourceDatabase(dsn_of(source, os.environ), source.name), source.postgres)
 
     def declaration() -> SourceConfig | None:
         declared.reload()
@@ -103,13 +107,16 @@ async def _lane(
         read,
         max_bytes=settings.max_document_bytes,
         declared=declaration,
+        current_row=rows,
         step=activity.stepped,
+        waits_changed=activity.waits_changed,
     )
     letters = _letters(settings, log, topics, CAPTURE, clock, lambda: app.window.finished)
     journal = Journal(CAPTURE, metrics, clock)
     work = capture_agent(capturer, letters, journal, metrics, lambda: lane.stop.set())
     app = _app(settings, name, topic, work, is_barrier=is_barrier)
-    lane = _process(settings, name, topic, app, metrics, clock, activity, (producer.start,), (producer.stop,))
+    stops = (producer.stop, rows.close)
+    lane = _process(settings, name, topic, app, metrics, clock, activity, (producer.start,), stops)
     return lane
 
 

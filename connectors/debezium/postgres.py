@@ -4,8 +4,9 @@ there. The one module that imports psycopg.
 Each call opens a connection of its own and closes it: they are rare, and a captured database is somebody else's.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import LiteralString
 
@@ -186,39 +187,78 @@ class SourceDatabase:
         async with self._connection() as connection:
             await connection.execute(_DROP_SLOT, (name,))
 
-    async def current_row(
-        self, table: PostgresTable, key: Mapping[str, str], columns: Sequence[str]
-    ) -> Mapping[str, object] | None:
-        """Columns of the row with that key as it is now, each as Debezium's JSON says it; None when it is gone."""
-        schema, _, name = table.table.partition(".")
-        query = sql.SQL("SELECT {} FROM {} WHERE {}").format(
-            sql.SQL(", ").join(_as_json(column) for column in columns),
-            sql.Identifier(schema, name),
-            sql.SQL(" AND ").join(sql.SQL("{}::text = %s").format(sql.Identifier(column)) for column in key),
-        )
-        async with self._connection() as connection:
-            found = await (await connection.execute(query, list(key.values()))).fetchone()
-        return None if found is None else dict(zip(columns, found, strict=True))
-
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
-        about = f"source {self._name}: Postgres at {self._dsn.endpoint.host}:{self._dsn.endpoint.port}"
-        try:
-            connection = await AsyncConnection.connect(
+    async def open(self) -> AsyncConnection[TupleRow]:
+        """A connection that commits each statement; its user closes it."""
+        with self.faults():
+            return await AsyncConnection.connect(
                 self._dsn.text,
                 autocommit=True,
                 connect_timeout=CONNECT_SECONDS,
                 application_name="millstream",
                 options=f"-c statement_timeout={STATEMENT_MS}",
             )
-            async with connection:
-                yield connection
+
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        """Errors of the database become ours."""
+        about = f"source {self._name}: Postgres at {self._dsn.endpoint.host}:{self._dsn.endpoint.port}"
+        try:
+            yield
         except psycopg.OperationalError as error:
             if error.sqlstate is None and _is_refused_login(error):
                 raise ConfigError(f"{about} refuses the login of {self._dsn.endpoint.user}") from None
             raise TransientError(f"{about} does not answer ({type(error).__name__})") from None
         except psycopg.Error as error:
             raise ConfigError(f"{about} refuses a statement ({type(error).__name__})") from None
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
+        with self.faults():
+            async with await self.open() as connection:
+                yield connection
+
+
+class CurrentRows:
+    """Rows of one captured table as they are now, one question at a time over one connection: opened when it is needed,
+    and again when it was lost.
+    """
+
+    def __init__(self, database: Callable[[], SourceDatabase], table: PostgresTable) -> None:
+        """`database` is called when a row is asked for; it may raise ConfigError."""
+        self._database = database
+        self._table = table
+        self._turn = asyncio.Lock()
+        self._connection: AsyncConnection[TupleRow] | None = None
+
+    async def __call__(self, key: Mapping[str, object], columns: Sequence[str]) -> Mapping[str, object] | None:
+        """Columns of the row with that key, each as Debezium's JSON says it; None when it is gone. Raises
+        TransientError, ConfigError.
+        """
+        schema, _, name = self._table.table.partition(".")
+        query = sql.SQL("SELECT {} FROM {} WHERE {}").format(
+            sql.SQL(", ").join(_as_json(column) for column in columns),
+            sql.Identifier(schema, name),
+            sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(column)) for column in key),
+        )
+        async with self._turn:
+            database = self._database()
+            with database.faults():
+                found = await self._ask(database, query, [str(value) for value in key.values()])
+        return None if found is None else dict(zip(columns, found, strict=True))
+
+    async def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _ask(self, database: SourceDatabase, query: sql.Composed, values: Sequence[str]) -> TupleRow | None:
+        if self._connection is None or self._connection.closed:
+            self._connection = await database.open()
+        try:
+            return await (await self._connection.execute(query, values)).fetchone()
+        except psycopg.OperationalError:
+            await self._connection.close()
+            raise
 
 
 def _is_refused_login(error: psycopg.OperationalError) -> bool:
@@ -261,9 +301,10 @@ def _publication(found: TupleRow | None) -> PublicationFacts | None:
 
 
 def _as_json(column: str) -> sql.Composed:
-    """A JSON column is text to Debezium, and bytes are base64."""
+    """A JSON column is text to Debezium, numbers are exact, and bytes are base64."""
     return sql.SQL(
         "CASE pg_typeof({0})::text WHEN 'json' THEN to_json({0}::text) WHEN 'jsonb' THEN to_json({0}::text) "
+        "WHEN 'numeric' THEN to_json({0}::text) "
         "WHEN 'bytea' THEN to_json(translate(encode({0}::text::bytea, 'base64'), E'\\n', '')) ELSE to_json({0}) END"
     ).format(sql.Identifier(column))
 

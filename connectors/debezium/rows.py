@@ -7,7 +7,7 @@ a document still moves its acl: what takes away is never lost with what cannot b
 import base64
 import binascii
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import orjson
@@ -77,6 +77,32 @@ def told_by(change: RowChange, source: SourceConfig, place: Place) -> Told:
     except PermanentError as error:
         return Told(refused=error, withdrawal=True)
     return _told_by_row(change, source, table, place)
+
+
+def lacks_values(change: RowChange, table: PostgresTable) -> bool:
+    """Whether a mapped column of a row that is there came without its value."""
+    row = change.after
+    if row is None or not all(_is_there(row, name) for name in table.columns.key):
+        return False
+    return any(name in row and not _is_there(row, name) for name in mapped_columns(table))
+
+
+def completed(change: RowChange, current: Row, table: PostgresTable) -> RowChange | None:
+    """A change with the whole row as it is now, never a mixture of then and now; None where that is another document
+    by now, which a later change tells.
+    """
+    assert change.after is not None, "asked only of a row that is there"
+    row = {**change.after, **current}
+    try:
+        same = _identity(change.after, table) == _identity(row, table)
+    except PermanentError:
+        return None
+    return replace(change, after=row) if same else None
+
+
+def mapped_columns(table: PostgresTable) -> tuple[str, ...]:
+    """Every column that is read from a row."""
+    return tuple(dict.fromkeys((*table.columns.named, *table.pii_columns)))
 
 
 def without_content(event: Event) -> Event | None:
@@ -268,10 +294,12 @@ def _value(row: Row, name: str) -> object:
     if name not in row:
         raise UnmappedColumnError(f"the row has no column {name}: correct the source's columns")
     value = row[name]
-    if _is_placeholder(value) or (isinstance(value, list) and any(map(_is_placeholder, value))):
+    if not _is_there(row, name):
         raise UnavailableValueError(f"column {name} came without its value")
     return value
 
 
-def _is_placeholder(value: object) -> bool:
-    return isinstance(value, str) and value in _PLACEHOLDERS
+def _is_there(row: Row, name: str) -> bool:
+    """Whether a column has a value and not what stands for one."""
+    value = row.get(name)
+    return not any(entry in _PLACEHOLDERS for entry in (value if isinstance(value, list) else [value]))

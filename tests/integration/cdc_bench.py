@@ -53,6 +53,7 @@ class Cdc:
         self.folder = folder
         self.runs: list[StageRun] = []
         self.in_force: Sources | None = None
+        self.file.write_text("version: 1\nsources: []\n")
         self._entries: dict[str, dict[str, object]] = {}
 
     def database(self) -> Database:
