@@ -1,5 +1,6 @@
-"""`millstream bench freshness|query`: measures the running stack. The benchmarks themselves lie in benchmarks/."""
+"""`millstream bench`: measures the running stack. The benchmarks themselves lie in benchmarks/."""
 
+import os
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -41,8 +42,36 @@ _QUERY = (
     "or requests are turned away. Times of each step and the share of right answers stand beside."
 )
 
+_CHURN = (
+    "Whether a corpus that changes all day stays as fast as one that does not.\n\n"
+    "Writes a generated corpus and many versions of every document to an index of its own in the running Weaviate, "
+    "with a writer of its own that sweeps between its commits; asks the same questions before, right after the last "
+    "version and when everything superseded is swept, and each time of a corpus beside it that never changed. Once "
+    "without history, once with 24 hours. Published are the times, p50_ratio and p99_ratio to the unchanged corpus, "
+    "and the rows in the store. Retrieval alone, in this process. Some minutes; nothing is left behind."
+)
+
+_CACHE = (
+    "What the answer cache gives while everything changes, and how fast it is when nothing does.\n\n"
+    "Documents of a tenant of its own (bench-cache) are edited, deleted, superseded and given to other groups through "
+    "the webhook, while askers of different groups ask by Zipf's law. Every answer out of the cache is computed anew at "
+    "its position; published are how many were stale (0), the hit rate beside that of an oracle which knows when an "
+    "answer would come out the same, and what was purged though nothing changed. Then cached answers alone: one client, "
+    "and several in closed loops. About a minute and a half; the documents are deleted afterwards."
+)
+
+_DELETE = (
+    "How soon a delete and a revocation are seen, idle or ahead of a backlog.\n\n"
+    "Posts one-chunk documents; then, one every 150 to 300 ms, deletes one or takes its readers away and asks "
+    "/v1/search or /v1/query until it is gone: measured from reading the 202 to reading the first answer without it. "
+    "With --backlog so many documents wait to be parsed meanwhile, and now and then a document of a thousand chunks is "
+    "committed among them. Beside it stands 202 to committed_at of the hide. Everything is deleted afterwards."
+)
+
 CORPUS = "bench-{chunks}"
 """Tenant and source of a generated corpus: one for each size, so that none disturbs another."""
+
+CACHE_CORPUS = "bench-cache"
 
 _TOKEN_TTL = timedelta(hours=1)
 _READER = "bench"
@@ -76,9 +105,9 @@ def freshness(
             seed=seed,
             keep=keep,
         )
-        with _shown_progress() as progress:
+        with shown_progress() as progress:
             figures = _run(benchmark.measure(settings, plan, _looking_around(), progress))
-        _show(figures, as_json)
+        show_figures(figures, as_json)
 
 
 @app.command(help=_QUERY)
@@ -108,9 +137,84 @@ def query(
             most_clients=clients,
             seed=seed,
         )
-        with _shown_progress() as progress:
+        with shown_progress() as progress:
             figures = _run(benchmark.measure(settings, plan, _looking_around(), progress))
-        _show(figures, as_json)
+        show_figures(figures, as_json)
+
+
+@app.command(help=_CHURN)
+def churn(
+    documents: Annotated[int, typer.Option("--documents", min=10, max=20_000, help="documents of the corpus")] = 500,
+    versions: Annotated[int, typer.Option("--versions", min=1, max=1000, help="new versions of each")] = 50,
+    questions: Annotated[int, typer.Option("--questions", "-n", min=1, help="questions at each moment")] = 300,
+    seed: Seed = 1,
+    as_json: bool = JSON,
+) -> None:
+    """Whether a corpus that changes all day stays as fast as one that does not."""
+    from benchmarks import churn as benchmark
+
+    with errors_in_one_line():
+        settings = _running_settings()
+        plan = benchmark.ChurnPlan(documents=documents, versions=versions, questions=questions, seed=seed)
+        with shown_progress() as progress:
+            figures = _run(benchmark.measure(settings, plan, _looking_around(), progress))
+        show_figures(figures, as_json)
+
+
+@app.command(help=_CACHE)
+def cache(
+    documents: Annotated[int, typer.Option("--documents", min=5, max=5000, help="documents that change")] = 60,
+    rate: Annotated[float, typer.Option("--rate", min=0.1, help="questions per second")] = 15.0,
+    changes: Annotated[float, typer.Option("--changes", min=0.01, help="changes per second")] = 1.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=5.0, help="how long documents change")] = 60.0,
+    clients: Annotated[int, typer.Option("--clients", min=1, max=256, help="of the closed loop at the end")] = 16,
+    seed: Seed = 1,
+    as_json: bool = JSON,
+) -> None:
+    """What the answer cache gives while everything changes, and how fast it is when nothing does."""
+    from benchmarks import cache as benchmark
+    from benchmarks.cache_changes import AUDIENCES
+    from serving.auth import issue_token
+
+    with errors_in_one_line():
+        settings = _running_settings()
+        declared = _corpus_source(settings, CACHE_CORPUS)
+        plan = benchmark.CachePlan(
+            source=declared,
+            bearers=[issue_token(settings, declared.tenant, _READER, groups, ttl=_TOKEN_TTL) for groups in AUDIENCES],
+            reader=_READER,
+            documents=documents,
+            rate=rate,
+            changes=changes,
+            seconds=seconds,
+            clients=clients,
+            seed=seed,
+        )
+        with shown_progress() as progress:
+            figures = _run(benchmark.measure(settings, plan, _looking_around(), progress))
+        show_figures(figures, as_json)
+
+
+@app.command(help=_DELETE)
+def delete(
+    source: Annotated[str, typer.Option("--source", "-s", help="a declared webhook source")] = "helpdesk",
+    samples: Annotated[int, typer.Option("--samples", "-n", min=1, help="of each operation and way of asking")] = 50,
+    backlog: Annotated[int, typer.Option("--backlog", min=0, max=100_000, help="documents that wait to be parsed")] = 0,
+    seed: Seed = 1,
+    keep: Annotated[bool, typer.Option("--keep", help="leave what is posted to the stages and the index")] = False,
+    as_json: bool = JSON,
+) -> None:
+    """How soon a delete and a revocation are seen, idle or ahead of a backlog."""
+    from benchmarks import delete as benchmark
+
+    with errors_in_one_line():
+        settings = _running_settings()
+        declared = _webhook_source(settings, source)
+        bearer = _bearer(settings, declared)
+        plan = benchmark.DeletePlan(declared, bearer, samples=samples, backlog=backlog, seed=seed, keep=keep)
+        with shown_progress() as progress:
+            figures = _run(benchmark.measure(settings, plan, _looking_around(), progress))
+        show_figures(figures, as_json)
 
 
 def _running_settings() -> "Settings":
@@ -185,6 +289,14 @@ def _looking_around() -> "Callable[[], Setup]":
     return look
 
 
+def looking_at_nothing() -> "Callable[[], Setup]":
+    """The same where no process of the stack takes part."""
+    from benchmarks.machine import load_average, setup
+
+    load_before = load_average()
+    return lambda: setup({"this": os.getpid()}, load_before)
+
+
 def _run(work: "Coroutine[object, object, list[Figure]]") -> "list[Figure]":
     import uvloop
 
@@ -192,7 +304,7 @@ def _run(work: "Coroutine[object, object, list[Figure]]") -> "list[Figure]":
 
 
 @contextmanager
-def _shown_progress() -> "Iterator[Progress]":
+def shown_progress() -> "Iterator[Progress]":
     """A bar a step on standard error, with rate and time left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -210,7 +322,7 @@ def _shown_progress() -> "Iterator[Progress]":
         yield report
 
 
-def _show(figures: "Sequence[Figure]", as_json: bool) -> None:
+def show_figures(figures: "Sequence[Figure]", as_json: bool) -> None:
     show([figure.published() for figure in figures], as_json, _renderer(figures))
 
 
@@ -237,6 +349,8 @@ def _render_beside(figures: "Sequence[Figure]") -> None:
         out.print("  " + ", ".join(f"{name} {count}" for name, count in figure.outcomes.items()), markup=False)
         for name, stage in figure.stages.items():
             out.print(f"  {name:<32} p50 {stage.p50:8.2f}  p95 {stage.p95:8.2f}  p99 {stage.p99:8.2f}", markup=False)
+        for name, share in (figure.shares or {}).items():
+            out.print(f"  {name:<32} {share:8.3f}", markup=False)
         for step in figure.steps or ():
             out.print(f"  {step.clients:>3} clients  {step.requests_per_s:7.1f} requests/s  {step.shed} turned away")
     last = figures[-1]
