@@ -54,18 +54,10 @@ _CHURN = (
 _CACHE = (
     "What the answer cache gives while everything changes, and how fast it is when nothing does.\n\n"
     "Documents of a tenant of its own (bench-cache) are edited, deleted, superseded and given to other groups through "
-    "the webhook, while askers of different groups ask by Zipf's law. Every answer out of the cache is computed anew at "
-    "its position; published are how many were stale (0), the hit rate beside that of an oracle which knows when an "
-    "answer would come out the same, and what was purged though nothing changed. Then cached answers alone: one client, "
-    "and several in closed loops. About a minute and a half; the documents are deleted afterwards."
-)
-
-_DELETE = (
-    "How soon a delete and a revocation are seen, idle or ahead of a backlog.\n\n"
-    "Posts one-chunk documents; then, one every 150 to 300 ms, deletes one or takes its readers away and asks "
-    "/v1/search or /v1/query until it is gone: measured from reading the 202 to reading the first answer without it. "
-    "With --backlog so many documents wait to be parsed meanwhile, and now and then a document of a thousand chunks is "
-    "committed among them. Beside it stands 202 to committed_at of the hide. Everything is deleted afterwards."
+    "the webhook, while askers of different groups ask by Zipf's law. Every answer out of the cache is computed anew "
+    "at its position; published are how many were stale (0), the hit rate beside that of an oracle which knows when "
+    "an answer would come out the same, and what was purged though nothing changed. Then cached answers alone: one "
+    "client, and several in closed loops. About a minute and a half; the documents are deleted afterwards."
 )
 
 CORPUS = "bench-{chunks}"
