@@ -65,9 +65,9 @@ async def apply_connectors(
     Raises ConfigError with one line that names source, table and column and the remedy, before anything was changed
     wherever it can be known; TransientError when Connect or a database does not answer.
     """
+    if not wanted.captured and (before is None or not before.captured):
+        return Applied()
     async with ConnectClient(settings.connect_url) as connect:
-        if not wanted.captured and not await _ours(connect, settings, tolerant=True):
-            return Applied()
         passwords = PasswordStore.of(settings)
         targets = [await _examine(settings, environment, source) for source in wanted.captured]
         actions: dict[str, Action] = {}
@@ -151,12 +151,12 @@ async def _act(connect: ConnectClient, target: _Target, step: Step, wanted: Mapp
         case Action.CREATE:
             # Created stopped, so that a position left by a connector of that name is forgotten first.
             await connect.create_stopped(name, wanted)
-            await _forget(connect, target)
+            await _forget(connect, target, step)
             await connect.resume(name)
         case Action.REREAD:
             await connect.stop(name)
             await _stopped(connect, name)
-            await _forget(connect, target)
+            await _forget(connect, target, step)
             await connect.put_config(name, wanted)
             await connect.resume(name)
         case Action.CHANGE:
@@ -171,12 +171,19 @@ async def _act(connect: ConnectClient, target: _Target, step: Step, wanted: Mapp
             pass
 
 
-async def _forget(connect: ConnectClient, target: _Target) -> None:
-    """No position, and a slot only where it still holds one: the rows are read anew."""
+async def _forget(connect: ConnectClient, target: _Target, step: Step) -> None:
+    """A stopped connector begins anew afterwards."""
     await connect.forget_position(target.connector)
-    slot = await target.database.slot(target.slot)
-    if slot is not None and slot.wal_status == "lost":
-        await target.database.drop_slot(target.slot)
+    if step.new_slot:
+        await _drop_slot(target.database, target.slot)
+
+
+async def _drop_slot(database: SourceDatabase, slot: str) -> None:
+    """A task that stopped may hold it a little longer."""
+    async with _within(STOP_SECONDS, f"replication slot {slot} is still in use"):
+        while await database.slot(slot) is not None:
+            await database.drop_slot(slot)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def _stopped(connect: ConnectClient, name: str) -> None:
@@ -203,16 +210,10 @@ async def _wait_running(connect: ConnectClient, target: _Target) -> None:
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _ours(connect: ConnectClient, settings: Settings, *, tolerant: bool = False) -> tuple[str, ...]:
-    """Names of this installation's connectors. `tolerant`: a Connect that does not answer has none."""
-    try:
-        names = await connect.names()
-    except TransientError:
-        if tolerant:
-            return ()
-        raise
+async def _ours(connect: ConnectClient, settings: Settings) -> tuple[str, ...]:
+    """Names of this installation's connectors."""
     stem = connector_stem(settings.kafka_topic_prefix)
-    return tuple(sorted(name for name in names if name.startswith(stem)))
+    return tuple(sorted(name for name in await connect.names() if name.startswith(stem)))
 
 
 async def _remove_others(
@@ -250,10 +251,7 @@ async def _clean_database(known: SourceConfig | None, environment: Mapping[str, 
     if known is None or known.postgres is None:
         raise ConfigError("its database is not known any more")
     database = SourceDatabase(dsn_of(known, environment), known.name)
-    async with _within(STOP_SECONDS, "the slot is still in use"):
-        while await database.slot(slot) is not None:
-            await database.drop_slot(slot)
-            await asyncio.sleep(POLL_SECONDS)
+    await _drop_slot(database, slot)
     await database.drop_publication(slot)
 
 

@@ -13,9 +13,7 @@ import orjson
 from schemas.errors import ConfigError, TransientError
 
 SECONDS = 30.0
-BUSY = frozenset({409, 503})
-"""Connect is rebalancing, or has just started: the same request is answered a moment later."""
-ATTEMPTS = 20
+ATTEMPTS = 60
 PAUSE_SECONDS = 0.5
 
 _HEADERS = {"Content-Type": "application/json"}
@@ -139,10 +137,15 @@ class ConnectClient:
                     status, answered = answer.status, await answer.read()
             except (aiohttp.ClientError, TimeoutError):
                 raise TransientError(unanswered(self._url)) from None
-            if status not in BUSY:
+            if not _is_busy(status, answered):
                 return _answer(status, answered)
             await asyncio.sleep(PAUSE_SECONDS)
         raise TransientError(f"Kafka Connect is busy: it went on refusing {method} {path} for the moment")
+
+
+def _is_busy(status: int, answered: bytes) -> bool:
+    """Connect is rebalancing, or has just started: the same request is answered a moment later."""
+    return status == 503 or (status in (409, 500) and b"rebalance" in answered)
 
 
 def unanswered(url: str) -> str:

@@ -11,11 +11,12 @@ _EXCEPTION = re.compile(r"(?:^|Caused by: )((?:[a-z_][\w]*\.)+[A-Z]\w*)", re.MUL
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a task failed. `transient`: starting it again may help."""
+    """Why a task failed. `transient`: starting it again may help; `stuck`: only another place to begin does."""
 
     what: str
     transient: bool
     remedy: str
+    stuck: bool = False
 
 
 _AGAIN = "it is started again by itself"
@@ -28,6 +29,7 @@ _KNOWN: tuple[tuple[str, Failure], ...] = (
             "a row is larger than a record of the log may be (16 MiB)",
             False,
             "shorten the row, then `millstream source apply` reads the table again",
+            stuck=True,
         ),
     ),
     (
@@ -36,7 +38,7 @@ _KNOWN: tuple[tuple[str, Failure], ...] = (
     ),
     (
         r"no longer available on the server|slot .* (ahead|mismatch)|can no longer (get|access)|invalidated",
-        Failure("the replication slot has lost the position", False, _APPLY),
+        Failure("the replication slot has lost the position", False, _APPLY, stuck=True),
     ),
     (
         r"password authentication failed|no pg_hba\.conf entry|role .* does not exist",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from connectors.debezium.connect_client import ConnectorState, Position
+from connectors.debezium.failures import explain
 from connectors.debezium.postgres import SlotFacts
 from connectors.debezium.tables import TableFacts
 from connectors.debezium.template import MAPPING, PUBLICATION, SYSTEM
@@ -37,20 +38,27 @@ class Existing:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`why`: in a few words, for whoever watches."""
+    """`why`: in a few words, for whoever watches. `new_slot`: what the slot still holds is given up."""
 
     action: Action
     why: str = ""
+    new_slot: bool = False
 
 
 def plan_connector(wanted: Mapping[str, str], existing: Existing) -> Step:
-    """Compare a connector with what it should be. `wanted` is a whole configuration."""
+    """Compare a connector with what it should be. `wanted` is a whole configuration.
+
+    A table is read as it is, so nothing that a slot holds from before is missed; of an outbox it is all there is, and
+    kept unless it is what the task fails by.
+    """
     known = existing.config
+    snapshot = wanted["snapshot.mode"] != "no_data"
+    stuck = _is_stuck(existing)
     if known is None:
-        return Step(Action.CREATE)
-    reason = _begin_anew(wanted, known, existing)
+        return Step(Action.CREATE, new_slot=snapshot)
+    reason = stuck or _begin_anew(wanted, known, existing)
     if reason:
-        return Step(Action.REREAD, reason)
+        return Step(Action.REREAD, reason, new_slot=snapshot or bool(stuck))
     if dict(known) != dict(wanted):
         return Step(Action.CHANGE, "its configuration differs")
     state = existing.state
@@ -61,16 +69,22 @@ def plan_connector(wanted: Mapping[str, str], existing: Existing) -> Step:
     return Step(Action.NONE)
 
 
+def _is_stuck(existing: Existing) -> str:
+    """Why it cannot go on from where it is; empty when it can."""
+    if existing.slot is not None and existing.slot.wal_status == "lost":
+        return "its slot had lost the position"
+    trace = None if existing.state is None else existing.state.failed_trace
+    failure = None if trace is None else explain(trace)
+    return failure.what if failure is not None and failure.stuck else ""
+
+
 def _begin_anew(wanted: Mapping[str, str], known: Mapping[str, str], existing: Existing) -> str:
     """Why the rows have to be read again; empty when they need not."""
     if known.get(MAPPING) != wanted[MAPPING]:
         return "its declaration differs"
     if known.get(PUBLICATION) != wanted[PUBLICATION]:
         return "its publication was made anew, and changes passed by meanwhile"
-    slot = existing.slot
-    if slot is not None and slot.wal_status == "lost":
-        return "its slot had lost the position"
-    if slot is None and existing.position is not None and not existing.position.snapshot:
+    if existing.slot is None and existing.position is not None and not existing.position.snapshot:
         return "its slot was gone"
     return ""
 
