@@ -36,9 +36,7 @@ def new(
         target = file or _file()
         add_api_key(target, entry)
         show({"key": key, "id": entry.id, "file": str(target)}, as_json, lambda: out.print(key))
-        err.print(
-            f"[dim]{target} holds its hash; restart the API, which reads MILLSTREAM_API_KEYS_FILE at its start[/]"
-        )
+        err.print(f"[dim]{target} holds its hash: an API that reads this file knows the key in a second[/]")
 
 
 def _file() -> Path:

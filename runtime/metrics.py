@@ -53,7 +53,10 @@ INGEST_REPEATS = Metric(
 )
 INGEST_QUEUED_BYTES = Metric("millstream_ingest_queued_bytes", "gauge", "Bytes of request bodies under way to the log")
 SOURCES_RELOADS = Metric(
-    "millstream_sources_reloads_total", "counter", "Readings of an edited sources.yaml", ("outcome",)
+    "millstream_sources_reloads_total",
+    "counter",
+    "Readings of an edited sources.yaml, or of edited API keys",
+    ("outcome",),
 )
 
 RECORDS = Metric(

@@ -18,13 +18,16 @@ POLL_SECONDS = 1.0
 T = TypeVar("T")
 Stamp = tuple[int, int, int] | None
 
-log = structlog.get_logger("millstream.sources")
+log = structlog.get_logger("millstream.files")
 
 
 class WatchedFiles(Generic[T]):
     """Holds what `load` makes of the files; construction reads them and raises ConfigError when they are broken."""
 
-    def __init__(self, files: Sequence[Path | None], load: Callable[[], T], metrics: Metrics) -> None:
+    def __init__(
+        self, files: Sequence[Path | None], load: Callable[[], T], metrics: Metrics, *, what: str = "sources"
+    ) -> None:
+        self._what = what
         self._files = tuple(files)
         self._load = load
         self._metrics = metrics
@@ -43,12 +46,12 @@ class WatchedFiles(Generic[T]):
         except ConfigError as error:
             self.fault = str(error)
             self._metrics.count(SOURCES_RELOADS, outcome="broken")
-            self._metrics.count(ALERTS, alert="sources_broken")
-            log.error("sources not reloaded, the last good ones stay", error=str(error))
+            self._metrics.count(ALERTS, alert=f"{self._what}_broken")
+            log.error("not reloaded, the last good ones stay", what=self._what, error=str(error))
         else:
             self.fault = None
             self._metrics.count(SOURCES_RELOADS, outcome="reloaded")
-            log.info("sources reloaded")
+            log.info("reloaded", what=self._what)
 
     async def watch(self) -> None:
         """Reload for ever."""

@@ -5,6 +5,7 @@ import gc
 import signal
 import sys
 from collections.abc import Coroutine
+from functools import partial
 
 import structlog
 import uvloop
@@ -23,7 +24,7 @@ from runtime.watched_files import WatchedFiles
 from schemas.errors import ConfigError, DecodeError
 from schemas.sources import Sources
 from schemas.topics import COMMITS
-from serving.auth import build_authenticator
+from serving.auth import api_keys_of, build_authenticator
 from serving.commits import CommitFeed
 from serving.core.threshold import Thresholds
 from serving.limit import Limits
@@ -46,7 +47,8 @@ log = structlog.get_logger("serving")
 async def serve(settings: Settings, metrics: Metrics) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigError."""
     clock = SystemClock()
-    authenticator = build_authenticator(settings, clock)
+    keys = WatchedFiles([settings.api_keys_file], partial(api_keys_of, settings), metrics, what="api_keys")
+    authenticator = build_authenticator(settings, clock, lambda: keys.current)
     key = token_key(settings.token_key.get_secret_value())
     embedder = load_embedder(settings.embedding_model, cache_dir=settings.cache_dir, threads=_EMBEDDING_THREADS)
     embedder.embed_query("warm up")
@@ -71,7 +73,7 @@ async def serve(settings: Settings, metrics: Metrics) -> None:
         await runner.setup()
         _quiet_collector()
         await _listen(runner, settings)
-        await _until_stopped(readiness.keep_looking(_LOOK_SECONDS), sources.watch(), feed.run())
+        await _until_stopped(readiness.keep_looking(_LOOK_SECONDS), sources.watch(), keys.watch(), feed.run())
     finally:
         await runner.cleanup()
         await index.close()

@@ -6,7 +6,7 @@ algorithm of its kind. There is no anonymous mode.
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeGuard
@@ -19,7 +19,7 @@ from runtime.settings import Settings
 from schemas.errors import ConfigError, InvalidNameError
 from serving.api_keys import ApiKeys, load_api_keys
 from serving.caller import QUERY, Caller, caller
-from serving.problems import forbidden, unauthenticated
+from serving.problems import ProblemError, forbidden, unauthenticated
 
 ALGORITHMS = frozenset({"RS256", "ES256", "EdDSA"})
 """What a public key of the JWKS may verify, one per kind of key."""
@@ -53,7 +53,9 @@ class _Key:
 class Authenticator:
     """Turns the headers of a request into a caller."""
 
-    def __init__(self, keys: Sequence[_Key], issuer: str, audience: str, api_keys: ApiKeys, clock: Clock) -> None:
+    def __init__(
+        self, keys: Sequence[_Key], issuer: str, audience: str, api_keys: Callable[[], ApiKeys], clock: Clock
+    ) -> None:
         self._keys = tuple(keys)
         self._issuer = issuer
         self._audience = audience
@@ -66,7 +68,7 @@ class Authenticator:
         scheme, _, credential = headers.get("Authorization", "").strip().partition(" ")
         key = headers.get("X-Api-Key") or (credential.strip() if scheme.lower() == "apikey" else "")
         if key:
-            found = self._api_keys.caller(key, self._clock.now())
+            found = self._api_keys().caller(key, self._clock.now())
             if found is None:
                 raise unauthenticated("The API key is unknown or has expired.", challenge="ApiKey")
             return found
@@ -76,6 +78,14 @@ class Authenticator:
         if not token.isascii():
             raise unauthenticated(_NO_JWT)
         return self._bearer(token)
+
+    def holds(self, headers: Mapping[str, str]) -> bool:
+        """Whether the credentials that opened a long request are still good."""
+        try:
+            self.caller(headers)
+        except ProblemError:
+            return False
+        return True
 
     def _bearer(self, token: str) -> Caller:
         """Who a token names. One that held is not verified again before it expires: its keys stay what they are for as
@@ -158,13 +168,25 @@ def _is_strings(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def build_authenticator(settings: Settings, clock: Clock) -> Authenticator:
-    """Read keys and secrets once. Raises ConfigError: no credentials at all, a weak secret, a JWKS not public."""
-    api_keys = load_api_keys(settings.api_keys_file) if settings.api_keys_file is not None else ApiKeys(())
+def build_authenticator(
+    settings: Settings, clock: Clock, api_keys: Callable[[], ApiKeys] | None = None
+) -> Authenticator:
+    """Read secrets once; API keys too, unless `api_keys` gives those that hold now.
+
+    Raises ConfigError: no credentials at all, a weak secret, a JWKS not public.
+    """
+    if api_keys is None:
+        read_once = api_keys_of(settings)
+        api_keys = lambda: read_once  # noqa: E731 - a constant in the shape of what changes
     keys = _public_keys(settings) if settings.jwt_jwks_file is not None else _shared_key(settings)
     if not keys and settings.api_keys_file is None:
         raise ConfigError("set MILLSTREAM_JWT_SECRET, MILLSTREAM_JWT_JWKS_FILE or MILLSTREAM_API_KEYS_FILE")
     return Authenticator(keys, settings.jwt_issuer, settings.jwt_audience, api_keys, clock)
+
+
+def api_keys_of(settings: Settings) -> ApiKeys:
+    """The keys of the file that the settings name, none where they name none. Raises ConfigError."""
+    return ApiKeys(()) if settings.api_keys_file is None else load_api_keys(settings.api_keys_file)
 
 
 def _shared_key(settings: Settings) -> tuple[_Key, ...]:

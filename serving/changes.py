@@ -57,8 +57,8 @@ class Wanted:
     """Only these; empty: all."""
     follow: bool
     """Go on when everything was told; otherwise end."""
-    is_gone: Callable[[], bool] = lambda: False
-    """Whether nobody listens any more."""
+    is_over: Callable[[], bool] = lambda: False
+    """Whether nobody listens any more, or may: an API key that was taken back."""
 
 
 def told(step: TrailStep, caller: Caller) -> bool | None:
@@ -165,7 +165,7 @@ class Changes:
 
     async def _tell(self, caller: Caller, wanted: Wanted, after: Seq, woken: asyncio.Event) -> AsyncIterator[bytes]:
         cursor, beat_at = after, self._clock.monotonic() + self._beat_seconds
-        while not self._is_stopping and not wanted.is_gone():
+        while not self._is_stopping and not wanted.is_over():
             if self._has_expired(caller):
                 yield _end("token_expired")
                 return
@@ -205,7 +205,7 @@ class Changes:
 
     async def _wait(self, caller: Caller, woken: asyncio.Event, wanted: Wanted, until: float) -> None:
         """Until something was committed, or until there is something else to do: _LOOK_SECONDS at least."""
-        while not woken.is_set() and not wanted.is_gone() and not self._has_expired(caller):
+        while not woken.is_set() and not wanted.is_over() and not self._has_expired(caller):
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await woken.wait()

@@ -97,7 +97,11 @@ class Views:
         caller = self._caller(request)
         _only(request, "after", "source", "follow")
         follow = _flag(request, "follow", default=True)
-        wanted = Wanted(self._resumed(request), _sources(request), follow, lambda: request.transport is None)
+
+        def is_over() -> bool:
+            return request.transport is None or not self._authenticator.holds(request.headers)
+
+        wanted = Wanted(self._resumed(request), _sources(request), follow, is_over)
         after = await self._changes.begin(caller, wanted)
         events = self._changes.stream(caller, wanted, after)
         return await send_events(request, events, request[REQUEST_ID], SLOW_SECONDS)

@@ -68,7 +68,7 @@ class Profile:
 
     @property
     def api_keys_file(self) -> Path:
-        """Hashed API keys; made with the first key."""
+        """Hashed API keys."""
         return self.state_dir / "api_keys.json"
 
     @property
@@ -157,6 +157,8 @@ def _load_or_create(state_dir: Path, environ: Mapping[str, str], ports: Ports | 
         write_private(state_dir / "profile.json", json.dumps(kept, indent=2) + "\n")
     if not profile.webhook_secrets_file.exists():
         write_private(profile.webhook_secrets_file, "{}\n")
+    if not profile.api_keys_file.exists():
+        write_private(profile.api_keys_file, "[]\n")
     return profile
 
 

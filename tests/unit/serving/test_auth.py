@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from runtime.clock import ManualClock
+from runtime.metrics import ALERTS, Metrics
+from runtime.watched_files import WatchedFiles
 from schemas.errors import ConfigError, InvalidNameError
-from serving.api_keys import add_api_key, new_api_key
+from serving.api_keys import add_api_key, load_api_keys, new_api_key
 from serving.auth import Authenticator, build_authenticator, issue_token
 from serving.caller import Caller
 from serving.problems import ProblemError
@@ -293,3 +296,21 @@ def test_what_did_not_hold_is_never_remembered() -> None:
     for _ in range(2):
         with pytest.raises(ProblemError, match="signature"):
             who(authenticator, token)
+
+
+def test_a_key_that_was_taken_back_opens_nothing_any_more(tmp_path: Path) -> None:
+    key, entry = new_api_key("k1", "acme", "robot")
+    path = tmp_path / "keys.json"
+    add_api_key(path, entry)
+    metrics = Metrics()
+    keys = WatchedFiles([path], partial(load_api_keys, path), metrics, what="api_keys")
+    configured = settings(api_keys_file=str(path), jwt_secret="")
+    authenticator = build_authenticator(configured, ManualClock(), lambda: keys.current)
+    assert authenticator.holds({"X-Api-Key": key})
+    path.write_text("[")
+    keys.reload()
+    assert authenticator.holds({"X-Api-Key": key}), "a broken edit changes nothing"
+    assert metrics.value(ALERTS, alert="api_keys_broken") == 1
+    path.write_text("[]")
+    keys.reload()
+    assert not authenticator.holds({"X-Api-Key": key})
