@@ -76,6 +76,11 @@ class WeaviateIndex:
         """Drop the incarnation's collections with all their rows: for retired incarnations."""
         await self._administration.drop_collections([shape.name for shape in self._names.shapes()])
 
+    async def counts(self, tenant: Tenant) -> tuple[int, int]:
+        """How many chunk rows and document rows a tenant has, closed ones too: for operators and benchmarks."""
+        chunks, documents = self._names.chunk, self._names.document
+        return await self._client.count(chunks, _shard(tenant)), await self._client.count(documents, _shard(tenant))
+
     async def create_tenant(self, first: Head) -> None:
         """Create the tenant's shards and first head; where both exist, nothing.
 

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar, cast
 
 import grpc  # type: ignore[import-untyped]
 from weaviate.proto.v1 import (
+    aggregate_pb2,
     batch_delete_pb2,
     batch_pb2,
     health_weaviate_pb2,
@@ -71,6 +72,10 @@ class _Rpc(Protocol):
         self, request: search_get_pb2.SearchRequest, *, metadata: "_Metadata", timeout: float
     ) -> Awaitable[search_get_pb2.SearchReply]: ...
 
+    def Aggregate(
+        self, request: aggregate_pb2.AggregateRequest, *, metadata: "_Metadata", timeout: float
+    ) -> Awaitable[aggregate_pb2.AggregateReply]: ...
+
     def BatchObjects(
         self, request: batch_pb2.BatchObjectsRequest, *, metadata: "_Metadata", timeout: float
     ) -> Awaitable[batch_pb2.BatchObjectsReply]: ...
@@ -108,6 +113,13 @@ class Client:
         rpc = self._open_for_reading()
         call = rpc.Search(search_request(query), metadata=self._metadata, timeout=self._read_seconds)
         return found(await self._read(call))
+
+    async def count(self, collection: str, tenant: str) -> int:
+        """How many rows a tenant has. Raises as `search`."""
+        rpc = self._open_for_reading()
+        request = aggregate_pb2.AggregateRequest(collection=collection, tenant=tenant, objects_count=True)
+        reply = await self._read(rpc.Aggregate(request, metadata=self._metadata, timeout=self._read_seconds))
+        return int(reply.single_result.objects_count)
 
     async def tenants(self, collection: str) -> frozenset[str]:
         """Names of a collection's tenants. Raises as `search`."""
