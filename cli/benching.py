@@ -60,6 +60,14 @@ _CACHE = (
     "client, and several in closed loops. About a minute and a half; the documents are deleted afterwards."
 )
 
+_DELETE = (
+    "How soon a delete and a revocation are seen, idle or ahead of a backlog.\n\n"
+    "Posts one-chunk documents; then, one every 150 to 300 ms, deletes one or takes its readers away and asks "
+    "/v1/search or /v1/query until it is gone: measured from reading the 202 to reading the first answer without it. "
+    "With --backlog so many documents wait to be parsed meanwhile, and now and then a document of a thousand chunks is "
+    "committed among them. Beside it stands 202 to committed_at of the hide. Everything is deleted afterwards."
+)
+
 CORPUS = "bench-{chunks}"
 """Tenant and source of a generated corpus: one for each size, so that none disturbs another."""
 
