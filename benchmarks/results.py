@@ -72,6 +72,10 @@ class Figure(_Published):
     load_generator: str = "same machine"
     requests_per_s: float | None = None
     steps: tuple[LoadStep, ...] | None = None
+    shares: dict[str, float] | None = None
+    """Parts of a whole, 0 to 1."""
+    ratio_to_embedder: float | None = None
+    """Chunks a second of the whole pipeline over those of the bare f32 model, on the same chunks and cores."""
 
     def published(self) -> dict[str, object]:
         """As JSON has it; what a figure has no value for is left out."""
@@ -99,10 +103,14 @@ class Setup:
         settings: Mapping[str, Setting],
         requests_per_s: float | None = None,
         steps: Sequence[LoadStep] | None = None,
+        unit: str = "ms",
+        shares: Mapping[str, float] | None = None,
+        ratio_to_embedder: float | None = None,
     ) -> Figure:
         """One figure of this run."""
         return Figure(
             name=name,
+            unit=unit,
             n=sample.n,
             p50=sample.p50,
             p95=sample.p95,
@@ -118,4 +126,6 @@ class Setup:
             load_before=self.load_before,
             requests_per_s=requests_per_s,
             steps=None if steps is None else tuple(steps),
+            shares=None if shares is None else dict(shares),
+            ratio_to_embedder=ratio_to_embedder,
         )

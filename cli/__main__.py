@@ -2,7 +2,21 @@
 
 import typer
 
-from cli import asking, benching, changes, dead_letters, demo, evaluating, keys, loading, sources, stack, tokens, topics
+from cli import (
+    asking,
+    bench_preparing,
+    benching,
+    changes,
+    dead_letters,
+    demo,
+    evaluating,
+    keys,
+    loading,
+    sources,
+    stack,
+    tokens,
+    topics,
+)
 from cli.console import errors_in_one_line
 
 app = typer.Typer(
@@ -31,6 +45,7 @@ app.add_typer(keys.app, name="key")
 app.add_typer(sources.app, name="source")
 app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dlq")
+benching.app.command("pii", help=bench_preparing.PII)(bench_preparing.pii)
 app.add_typer(benching.app, name="bench")
 
 
