@@ -1,4 +1,6 @@
-"""`millstream source list|apply`: who sends documents, and making an edit of sources.yaml take effect."""
+"""`millstream source list|apply|clear`: who sends documents, making an edit of sources.yaml take effect, and deleting
+all that one of them sent.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -57,3 +59,43 @@ def apply(
             "notes": list(connectors.notes),
         }
         show(found, as_json, render)
+
+
+@app.command()
+def clear(
+    name: Annotated[str, typer.Argument(help="the source")],
+    version: Annotated[
+        str | None, typer.Option("--version", help="what is older goes: the source's own number, or an LSN")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
+    as_json: bool = JSON,
+) -> None:
+    """Delete every document of a source that is older than now, or than --version."""
+    from dataclasses import asdict
+
+    from cli.clearing import clear_source
+    from schemas.errors import ConfigError
+
+    def confirm(documents: int) -> None:
+        if yes or documents == 0:
+            return
+        if as_json:
+            raise ConfigError(f"{documents} documents of source {name} would go: repeat with --yes")
+        typer.confirm(f"Delete {documents} documents of source {name}?", abort=True, err=True)
+
+    with errors_in_one_line(), err.status(f"reading what the log holds of {name}") as status:
+        read = 0
+
+        def progress(more: int) -> None:
+            nonlocal read
+            read += more
+            status.update(f"{name}: {read:,} records read or deleted")
+
+        def asked(documents: int) -> None:
+            status.stop()
+            confirm(documents)
+            status.start()
+
+        cleared = clear_source(name, version, asked, progress)
+        status.stop()
+        show(asdict(cleared), as_json, lambda: out.print(f"[green]cleared[/] {cleared.documents} documents of {name}"))

@@ -114,6 +114,11 @@ class Clearing:
     topics: Topics
     progress: Progress = lambda _: None
 
+    async def count(self, cut: Cut) -> int:
+        """How many documents are older than the cut and lie in the log now."""
+        newest = await asyncio.to_thread(self._newest)
+        return sum(content.op is Op.UPSERT and cut(content) is not None for content in newest.values())
+
     async def once(self, cut: Cut, receipt: Receipt) -> int:
         """Delete what is older than the cut and lies in the log now; how many documents that were. Raises what
         `Log.append` raises; it may be called again.

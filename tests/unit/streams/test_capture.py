@@ -1,0 +1,373 @@
+"""One captured record after the other over the log's twin: rows, truncates, snapshots, what is redelivered and what
+was under way when a snapshot was taken.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.debezium.envelope import Row
+from connectors.debezium.rows import PLACEHOLDER
+from runtime.clock import ManualClock
+from runtime.log_port import MemoryLog, StoredRecord
+from schemas.codec import decode
+from schemas.errors import ConfigError, DecodeError, TransientError
+from schemas.records import Coordinates, DocumentChange
+from schemas.sources import SourceConfig
+from schemas.topics import CHANGES
+from schemas.versions import Op, Version
+from streams.capture import Captured, Capturer, SourceChangedError, is_barrier
+from streams.window import Delivery, Lease, LeaseEndedError, Window
+from tests.unit.connectors import debezium_records as debezium
+from tests.unit.connectors.test_rows import GUARDED, OUTBOX, PLAIN
+from tests.unit.streams.records import topics
+
+TOPIC = "cdc.articles"
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Table:
+    """A captured table as Debezium tells it, and what documents.changes holds of it."""
+
+    def __init__(self, source: SourceConfig = PLAIN) -> None:
+        self.source = source
+        self.declared: SourceConfig | None = source
+        self.log = MemoryLog()
+        self.told: list[tuple[bytes | None, bytes | None]] = []
+        self.rows: dict[object, Row] = {}
+        self.database: list[Exception] = []
+        """What the database says first instead of an answer."""
+        self.lease = Lease()
+
+    def tell(self, value: bytes | None, key: bytes | None = None) -> Delivery:
+        """Append to the capture topic."""
+        self.told.append((key, value))
+        return self.delivery(len(self.told) - 1)
+
+    def row(self, op: str, lsn: int, number: int, title: str = "T", **more: object) -> Delivery:
+        """A row's change; `more` are columns, or places as in debezium_records.source."""
+        places = {name: more.pop(name) for name in ("last_commit", "snapshot", "txId") if name in more}
+        image = {"id": number, "title": title, "body": f"Body of {title}", **more}
+        before, after = (image, None) if op == "d" else (None, image)
+        return self.tell(debezium.row(op, lsn, before=before, after=after, **places), debezium.key(id=number))
+
+    def delivery(self, offset: int) -> Delivery:
+        key, value = self.told[offset]
+        return Delivery(Coordinates(topic=TOPIC, partition=0, offset=offset), key, value)
+
+    def capturer(self) -> Capturer:
+        """As a process that was just started has it."""
+        return Capturer(
+            self.source,
+            self.log,
+            topics(),
+            ManualClock(),
+            self.read,
+            max_bytes=10_000,
+            declared=lambda: self.declared,
+            current_row=self.current_row,
+        )
+
+    def read(self, topic: str, first: int | None) -> Iterator[StoredRecord]:
+        if topic == CHANGES:
+            yield from self.log.records(CHANGES)
+            return
+        for offset in range(first or 0, len(self.told)):
+            key, value = self.told[offset]
+            at = Coordinates(topic=topic, partition=0, offset=offset)
+            yield StoredRecord(at, None if key is None else key.decode(), value)
+
+    async def current_row(self, key: Row, columns: Sequence[str]) -> Row | None:
+        if self.database:
+            raise self.database.pop(0)
+        found = self.rows.get(key["id"])
+        return None if found is None else {name: found[name] for name in columns}
+
+    async def capture(self, *deliveries: Delivery) -> list[Captured]:
+        """By one process, one after the other."""
+        capturer = self.capturer()
+        return [await capturer.capture(delivery, self.lease) for delivery in deliveries]
+
+    def documents(self) -> dict[str, str]:
+        """doc_id -> title of what is there, newest version by newest version."""
+        newest: dict[str, tuple[Version, DocumentChange]] = {}
+        for record in self.log.records(CHANGES):
+            change = decode(record.value or b"", DocumentChange)
+            version = change.version.at(record.coordinates.offset)
+            known = newest.get(change.doc_id)
+            if change.op is not Op.ACL and (known is None or known[0] < version):
+                newest[change.doc_id] = (version, change)
+        return {doc: change.title or "" for doc, (_, change) in newest.items() if change.op is Op.UPSERT}
+
+
+async def test_rows_become_documents_and_deletes_take_them_away() -> None:
+    table = Table()
+    done = await table.capture(table.row("c", 200, 1, "one"), table.row("c", 240, 2, "two"), table.row("d", 280, 1))
+    assert [each.ops for each in done] == [(Op.UPSERT,), (Op.UPSERT,), (Op.DELETE,)]
+    assert table.documents() == {"2": "two"}
+
+
+async def test_an_event_says_where_it_was_told_and_where_it_lies_in_the_write_ahead_log() -> None:
+    table = Table()
+    await table.capture(table.tell(debezium.HEARTBEAT), table.row("c", 0x100000010, 1))
+    (record,) = table.log.records(CHANGES)
+    change = decode(record.value or b"", DocumentChange)
+    assert change.event_id == "cdc.articles/0/1"
+    assert (change.origin.connector, change.origin.reference) == ("debezium", "public.articles@1/10")
+
+
+async def test_what_says_nothing_leaves_nothing() -> None:
+    table = Table()
+    quiet = [table.tell(None, b"{}"), table.tell(debezium.HEARTBEAT), table.tell(debezium.notification("COMPLETED"))]
+    assert [each.kind for each in await table.capture(*quiet)] == ["tombstone", "heartbeat", "notification"]
+    assert list(table.log.records(CHANGES)) == []
+
+
+async def test_a_record_that_cannot_be_decoded_is_an_error() -> None:
+    table = Table()
+    with pytest.raises(DecodeError):
+        await table.capture(table.tell(b"nonsense"))
+
+
+async def test_a_truncate_deletes_what_is_older_and_nothing_that_came_after_it() -> None:
+    table = Table()
+    first = [table.row("c", 200, 1), table.row("c", 240, 2), table.row("d", 280, 2)]
+    truncate = table.tell(debezium.row("t", 400))
+    later = table.row("c", 440, 3, "three")
+    *_, cleared = await table.capture(*first, truncate)
+    assert (cleared.kind, cleared.cleared) == ("truncate", 1)
+    assert table.documents() == {}
+    await table.capture(later)
+    (again,) = await table.capture(truncate)
+    assert again.cleared == 0
+    assert table.documents() == {"3": "three"}
+
+
+async def test_a_late_change_from_before_a_truncate_stays_away() -> None:
+    table = Table()
+    late = table.row("u", 300, 1, "late")
+    await table.capture(table.row("c", 200, 1), table.tell(debezium.row("t", 400)), late)
+    assert table.documents() == {}
+
+
+def snapshot(table: Table, lsn: int, rows: Mapping[int, str]) -> list[Delivery]:
+    """A snapshot as Debezium tells it."""
+    started = table.tell(debezium.notification("STARTED"))
+    numbers = list(rows)
+    if not numbers:
+        return [started, table.tell(debezium.scanned(0)), table.tell(debezium.notification("COMPLETED"))]
+    read = [
+        table.row(
+            "r", lsn, number, rows[number], last_commit=None, snapshot="last" if number == numbers[-1] else "true"
+        )
+        for number in numbers
+    ]
+    return [started, *read, table.tell(debezium.notification("COMPLETED"))]
+
+
+async def test_a_first_snapshot_has_nothing_to_clear() -> None:
+    table = Table()
+    done = await table.capture(*snapshot(table, 800, {1: "one", 2: "two"}))
+    assert [each.cleared for each in done if each.cleared is not None] == [0]
+    assert table.documents() == {"1": "one", "2": "two"}
+
+
+async def test_documents_that_a_new_snapshot_did_not_see_are_deleted() -> None:
+    table = Table()
+    await table.capture(*snapshot(table, 800, {1: "one", 2: "two"}), table.row("c", 880, 3, "three"))
+    await table.capture(*snapshot(table, 1600, {2: "two", 4: "four"}))
+    assert table.documents() == {"2": "two", "4": "four"}
+
+
+async def test_a_new_snapshot_that_was_broken_off_is_made_good_by_the_next() -> None:
+    table = Table()
+    await table.capture(*snapshot(table, 800, {1: "one", 2: "two"}))
+    await table.capture(*snapshot(table, 1600, {2: "two"})[:1], *snapshot(table, 2400, {1: "uno"}))
+    assert table.documents() == {"1": "uno"}
+
+
+async def test_an_empty_snapshot_deletes_what_was_told_before_it() -> None:
+    table = Table()
+    await table.capture(*snapshot(table, 800, {1: "one"}), table.row("c", 880, 2))
+    empty = snapshot(table, 0, {})
+    later = table.row("c", 1600, 5, "five", last_commit=None)
+    await table.capture(*empty, later)
+    assert table.documents() == {"5": "five"}
+    await table.capture(*empty, later)
+    assert table.documents() == {"5": "five"}
+
+
+async def test_a_row_of_the_snapshot_that_was_refused_may_still_be_redriven_afterwards() -> None:
+    table = Table()
+    await table.capture(*snapshot(table, 800, {1: "one"}))
+    too_large = table.row("r", 1600, 1, "big", last_commit=None, snapshot="true", body="x" * 20_000)
+    last = table.row("r", 1600, 2, "two", last_commit=None, snapshot="last")
+    done = await table.capture(too_large, last)
+    assert [each.refused is None for each in done] == [False, True]
+    assert table.documents() == {"2": "two"}
+    mended = table.row("r", 1600, 1, "mended", last_commit=None, snapshot="true")
+    await table.capture(mended)
+    assert table.documents() == {"1": "mended", "2": "two"}
+
+
+async def test_what_was_under_way_when_the_snapshot_was_taken_beats_it() -> None:
+    """Also by a process that was started in between and has seen no snapshot."""
+    table = Table()
+    await table.capture(*snapshot(table, 800, {1: "old", 2: "two"}), table.tell(debezium.HEARTBEAT))
+    first = table.row("u", 400, 1, "first", last_commit=None, txId=9)
+    second = table.row("u", 480, 1, "second", last_commit=None, txId=9)
+    await table.capture(first, second)
+    assert table.documents() == {"1": "second", "2": "two"}
+    await table.capture(second)
+    await table.capture(table.row("d", 640, 1, last_commit=None, txId=9))
+    assert table.documents() == {"2": "two"}
+    await table.capture(table.row("u", 720, 2, "next", last_commit=960, txId=10))
+    assert table.documents() == {"2": "next"}
+
+
+async def test_the_snapshot_is_found_however_far_back_it_lies() -> None:
+    table = Table()
+    await table.capture(*snapshot(table, 800, {1: "old"}))
+    for _ in range(700):
+        table.tell(debezium.HEARTBEAT)
+    await table.capture(table.row("u", 400, 1, "new", last_commit=None))
+    assert table.documents() == {"1": "new"}
+
+
+async def test_a_snapshots_rows_wait_for_the_declaration_they_were_read_by() -> None:
+    table = Table()
+    table.declared = GUARDED
+    with pytest.raises(SourceChangedError):
+        await table.capture(table.tell(debezium.notification("STARTED")))
+
+
+async def test_truncates_of_an_outbox_clear_nothing() -> None:
+    table = Table(OUTBOX)
+    event = {"doc": "guide", "op": "upsert", "title": "T", "body": "Text.", "acl": None}
+    insert = table.tell(debezium.row("c", 200, after=event), debezium.key(doc="guide"))
+    await table.capture(insert, table.tell(debezium.row("t", 400)))
+    assert table.documents() == {"guide": "T"}
+
+
+class TestRowsWithoutALargeColumn:
+    async def test_the_whole_row_is_read_anew(self) -> None:
+        """Not the large column alone: an acl of then must never stand with a text of now."""
+        table = Table(GUARDED)
+        table.rows[1] = {"id": 1, "title": "now", "body": "Secret.", "acl": ["hr"]}
+        (done,) = await table.capture(table.row("u", 200, 1, "then", body=PLACEHOLDER, acl=["public"]))
+        assert done.refused is None
+        changes = [decode(record.value or b"", DocumentChange) for record in table.log.records(CHANGES)]
+        assert {(change.acl, change.body) for change in changes} == {(("hr",), b"Secret."), (("hr",), None)}
+        assert table.documents() == {"1": "now"}
+
+    async def test_a_row_that_is_gone_leaves_its_acl_alone_and_no_dead_letter(self) -> None:
+        table = Table(GUARDED)
+        (done,) = await table.capture(table.row("u", 200, 1, body=PLACEHOLDER, acl=["hr"]))
+        assert (done.ops, done.refused) == ((Op.ACL,), None)
+
+    async def test_a_database_that_is_away_is_waited_for(self) -> None:
+        table = Table()
+        table.rows[1] = {"id": 1, "title": "now", "body": "Text."}
+        table.database = [TransientError("away"), TransientError("away")]
+        await table.capture(table.row("u", 200, 1, body=PLACEHOLDER))
+        assert table.documents() == {"1": "now"}
+
+    async def test_waiting_ends_with_the_lease(self) -> None:
+        table = Table()
+        table.database = [TransientError("away")] * 100
+        capture = asyncio.create_task(table.capture(table.row("u", 200, 1, body=PLACEHOLDER)))
+        await asyncio.sleep(0.01)
+        table.lease.end()
+        with pytest.raises(LeaseEndedError):
+            await capture
+
+    async def test_a_database_that_refuses_makes_a_dead_letter(self) -> None:
+        table = Table()
+        table.database = [ConfigError("refused")]
+        (done,) = await table.capture(table.row("u", 200, 1, body=PLACEHOLDER))
+        assert done.refused is not None
+        assert done.refused.reason == "unavailable_value"
+        assert table.documents() == {}
+
+
+def test_only_what_clears_or_begins_a_snapshot_is_a_barrier() -> None:
+    table = Table()
+    barriers = [
+        table.tell(debezium.row("t", 400)),
+        table.tell(debezium.notification("STARTED")),
+        table.tell(debezium.scanned(0)),
+        table.row("r", 800, 1, last_commit=None, snapshot="last"),
+    ]
+    others = [
+        table.row("r", 800, 1, last_commit=None, snapshot="true"),
+        table.row("c", 800, 1),
+        table.tell(debezium.scanned(1)),
+        table.tell(debezium.notification("COMPLETED")),
+        table.tell(debezium.HEARTBEAT),
+        table.tell(None),
+        table.tell(b"nonsense"),
+    ]
+    assert all(map(is_barrier, barriers))
+    assert not any(map(is_barrier, others))
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from("cud"), st.integers(1, 4)),
+        st.just(("t", 0)),
+        st.just(("snapshot", 0)),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS, st.data())
+def test_any_history_with_any_redelivery_ends_equal_to_the_table(
+    steps: list[tuple[str, int]], data: st.DataObject
+) -> None:
+    """Rows change, tables are emptied and read anew while the stage runs them overlapping and starts again anywhere."""
+    table, held = Table(), dict[int, str]()
+    here = 800
+    for number, (op, row) in enumerate(steps):
+        here += 80
+        title = f"edition {number}"
+        if op == "t":
+            held.clear()
+            table.tell(debezium.row("t", here, last_commit=here - 40))
+        elif op == "snapshot":
+            if held and data.draw(st.booleans()):
+                held.pop(next(iter(held)))  # nobody told that it went
+            snapshot(table, here, dict(held))
+        elif op == "d":
+            held.pop(row, None)
+            table.row("d", here, row, last_commit=here - 40)
+        else:
+            held[row] = title
+            table.row(op, here, row, title, last_commit=here - 40)
+
+    async def run(first: int) -> None:
+        capturer, crashes = table.capturer(), list[BaseException]()
+
+        async def work(delivery: Delivery, lease: Lease) -> None:
+            await capturer.capture(delivery, lease)
+
+        window = Window(work, crashes.append, records=8, max_bytes=10**6, is_barrier=is_barrier)
+        for offset in range(first, len(table.told)):
+            await window.put(table.delivery(offset))
+        while len(window) and not crashes:
+            await asyncio.sleep(0.001)
+        assert crashes == []
+
+    async def all_runs() -> None:
+        await run(0)
+        for first in data.draw(st.lists(st.integers(0, len(table.told) - 1), max_size=3)):
+            await run(first)
+
+    asyncio.run(all_runs())
+    assert table.documents() == {str(row): title for row, title in held.items()}
