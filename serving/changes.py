@@ -190,6 +190,8 @@ class Changes:
         try:
             published = await self._published(tenant)
             if published is None or published.seq <= cursor:
+                if published is not None:
+                    self._trail.note(published)
                 return (), cursor
             last = min(published.seq, cursor + PAGE)
             return await self._trail.read(published, after=cursor, at_most=last), published.seq

@@ -69,9 +69,8 @@ def build_api(outside: Outside, limits: Limits, thresholds: Thresholds, not_read
     )
     documents = Documents(reader, outside.index.identity)
     tokens = Tokens(outside.token_key, outside.sources)
-    changes = Changes(
-        positions, Trail(outside.index), outside.index.identity, outside.feed, outside.clock, outside.metrics
-    )
+    trail = Trail(outside.index, positions.newest, outside.clock)
+    changes = Changes(positions, trail, outside.index.identity, outside.feed, outside.clock, outside.metrics)
     views = Views(Answering(parts), documents, tokens, changes, outside.authenticator)
     app = build_app(views, outside.metrics, outside.clock, not_ready)
 
