@@ -92,6 +92,10 @@ class Settings(BaseSettings):
     max_document_bytes: int = Field(8_388_608, ge=1024, le=15_728_640, description="largest body of one document")
     parse_seconds: float = Field(30.0, gt=0, description="hard limit for parsing one document")
     parse_memory_mb: int = Field(1024, ge=256, description="address-space limit of a parser process above its baseline")
+    parse_pages: int = Field(3000, ge=1, description="most pages, slides, sheets or chapters of one document")
+    parse_elements: int = Field(200_000, ge=1, description="most paragraphs, list items and table rows of one document")
+    parse_unpacked_mb: int = Field(256, ge=1, description="most an archive (docx, xlsx, epub, ...) may unpack to")
+    parse_nesting: int = Field(5, ge=1, le=20, description="how deep messages and attachments may lie in each other")
 
     history_hours: int = Field(
         24, ge=0, le=87_600, description="hours of history that can be asked as of, where a tenant states none; 0 = not"

@@ -26,6 +26,7 @@ from streams.dead_letters import DeadLetters
 from streams.hide import Hider
 from streams.hide_feed import HideFeed
 from streams.journal import Journal
+from streams.parse.limits import Limits
 from streams.process import Activity, Hook, Runs, StageProcess
 from streams.startup import check_generation, check_index, check_topics
 from streams.window import Delivery, OnAck, Window, Work
@@ -129,6 +130,15 @@ async def _hide(settings: Settings, metrics: Metrics, clock: SystemClock) -> Sta
     return _process(settings, HIDE, CHANGES, app, metrics, clock, Activity(), (producer.start,), (producer.stop,))
 
 
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        pages=settings.parse_pages,
+        elements=settings.parse_elements,
+        unpacked_mb=settings.parse_unpacked_mb,
+        nesting=settings.parse_nesting,
+    )
+
+
 async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
     from index.embedding.fastembed_model import load_embedder
     from streams.core.recipe import recipe_fingerprint
@@ -144,7 +154,11 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
     key = settings.redaction_key.get_secret_value().encode()
     policies = SourcePolicies(settings.sources_file, lambda: load_sources(settings), key, metrics)
     parser = ParserPool(
-        _PARSERS, seconds=settings.parse_seconds, memory_mb=settings.parse_memory_mb, kinds=policies.sought
+        _PARSERS,
+        seconds=settings.parse_seconds,
+        memory_mb=settings.parse_memory_mb,
+        kinds=policies.sought,
+        limits=_limits(settings),
     )
     threads = settings.embedding_threads
     embedder, _ = await asyncio.gather(

@@ -47,9 +47,10 @@ def opened(body: bytes, limits: Limits) -> Archive:
         raise _bomb(f"{len(members)} members")
     if unpacked > limits.unpacked_bytes:
         raise _bomb(f"{unpacked >> 20} MiB, over the limit of {limits.unpacked_mb} (MILLSTREAM_PARSE_UNPACKED_MB)")
-    # Members that share their bytes are the densest bombs there are (Fifield 2019).
-    if packed > len(body) or (unpacked > _RATIO_FROM and unpacked > _HIGHEST_RATIO * max(packed, 1)):
-        raise _bomb(f"{unpacked // max(packed, 1)} times its size")
+    if unpacked > _RATIO_FROM and unpacked > _HIGHEST_RATIO * len(body):
+        raise _bomb(f"{unpacked // len(body)} times its size")
+    if packed > len(body):
+        raise UnreadableError("the archive's members overlap: send the file again", reason="malformed")
     return Archive(archive)
 
 

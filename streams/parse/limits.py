@@ -1,6 +1,6 @@
 """What one document may cost while it is parsed, besides time and memory, which the pool holds. Pure."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 
 _MEBIBYTE = 1024 * 1024
 
@@ -21,10 +21,11 @@ class Limits:
     def unpacked_bytes(self) -> int:
         return self.unpacked_mb * _MEBIBYTE
 
-    def arguments(self) -> list[str]:
-        """For a worker's command line; `from_arguments` reads them back."""
-        return [str(number) for number in asdict(self).values()]
+    def argument(self) -> str:
+        """For a worker's command line; `from_argument` reads it back."""
+        return ",".join(str(number) for number in astuple(self))
 
     @classmethod
-    def from_arguments(cls, arguments: list[str]) -> "Limits":
-        return cls(*map(int, arguments))
+    def from_argument(cls, argument: str) -> "Limits":
+        """The limits that `argument` wrote."""
+        return cls(*map(int, argument.split(",")))

@@ -18,8 +18,10 @@ from schemas.redaction import Kind
 from streams.core.blocks import ParsedDocument
 from streams.core.redaction import Search, Sighted
 from streams.parse import wire
+from streams.parse.limits import Limits
 
 _START_SECONDS = 120.0
+_DEFAULT_LIMITS = Limits()
 _LONGEST_ANSWER = 256 * 1024 * 1024
 # A worker knows no setting and no secret; threads of numeric libraries would only cost memory.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -40,9 +42,9 @@ class _Worker:
         self.retired = False
 
     @classmethod
-    async def start(cls, memory_mb: int, kinds: tuple[Kind, ...] = ()) -> Self:
+    async def start(cls, memory_mb: int, limits: Limits, kinds: tuple[Kind, ...] = ()) -> Self:
         """Start a process and wait until it has imported everything. Raises TransientError."""
-        arguments = ("-m", "streams.parse.worker", str(os.getpid()), str(memory_mb), *kinds)
+        arguments = ("-m", "streams.parse.worker", str(os.getpid()), str(memory_mb), limits.argument(), *kinds)
         process = await asyncio.create_subprocess_exec(
             sys.executable, *arguments, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=_ENVIRONMENT
         )
@@ -57,7 +59,7 @@ class _Worker:
             raise
         if ready != wire.READY:
             await worker.kill()
-            raise TransientError("a parser process did not start: see `python -m streams.parse.worker 0 1024`")
+            raise TransientError("a parser process did not start: see `python -m streams.parse.worker 0 1024 1,1,1,1`")
         return worker
 
     @property
@@ -94,7 +96,7 @@ class _Worker:
 
 class ParserPool:
     """Up to `workers` parser processes with limits of time (`seconds`) and memory (`memory_mb` above their start) a
-    document.
+    document, and those of `limits`.
 
     The first one starts with the pool; another when a document waits and fewer than `workers` are there (each costs
     some seconds of CPU to start, and 200 MB). A worker is renewed after `documents_per_worker` documents. Start it and
@@ -109,9 +111,11 @@ class ParserPool:
         memory_mb: int = 1024,
         documents_per_worker: int = 5000,
         kinds: tuple[Kind, ...] = (),
+        limits: Limits = _DEFAULT_LIMITS,
     ) -> None:
         self._size = workers
         self._kinds = kinds
+        self._limits = limits
         self._seconds = seconds
         self._memory_mb = memory_mb
         self._documents_per_worker = documents_per_worker
@@ -230,7 +234,7 @@ class ParserPool:
         self._idle.put_nowait(worker)
 
     async def _add(self) -> None:
-        worker = await _Worker.start(self._memory_mb, self._kinds)
+        worker = await _Worker.start(self._memory_mb, self._limits, self._kinds)
         self._workers.add(worker)
         self._idle.put_nowait(worker)
 

@@ -1,8 +1,8 @@
-"""The process that parses: `python -m streams.parse.worker PARENT_PID MEMORY_MB KINDS...`.
+"""The process that parses: `python -m streams.parse.worker PARENT_PID MEMORY_MB LIMITS KINDS...`.
 
 KINDS of personal data are those it should be ready to look for; each request says for which it does.
-Requests on standard input, answers on standard output, nothing else, ever. It ends with its parent, ignores Ctrl-C, and
-keeps to its memory.
+Requests on standard input, answers on standard output, nothing else, ever: no connection, no process. It ends with its
+parent, ignores Ctrl-C, and keeps to its memory.
 """
 
 import ctypes
@@ -17,6 +17,8 @@ from schemas.errors import PermanentError, UnreadableError
 from schemas.redaction import Kind
 from streams.parse import wire
 from streams.parse.document import read_document
+from streams.parse.limits import Limits
+from streams.parse.seclusion import seclude
 from streams.redact.find import sighted, warm_up
 
 _PR_SET_PDEATHSIG = 1
@@ -29,25 +31,26 @@ _WARM_UP = (
 
 def main() -> None:
     """Serve until standard input ends."""
-    parent, memory_mb = int(sys.argv[1]), int(sys.argv[2])
+    parent, memory_mb, limits = int(sys.argv[1]), int(sys.argv[2]), Limits.from_argument(sys.argv[3])
+    seclude()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with(parent)
     requests, answers = _private_pipes()
     for body, name in _WARM_UP:
         read_document(body, None, name)
-    warm_up(tuple(Kind(kind) for kind in sys.argv[3:]))
+    warm_up(tuple(Kind(kind) for kind in sys.argv[4:]))
     _limit_memory(memory_mb)
     _send(answers, wire.READY)
     while head := requests.read(wire.LENGTH.size):
         (length,) = wire.LENGTH.unpack(head)
-        _send(answers, _answer(requests.read(length)))
+        _send(answers, _answer(requests.read(length), limits))
 
 
-def _answer(message: bytes) -> bytes:
+def _answer(message: bytes, limits: Limits) -> bytes:
     """Parse one document and look for personal data; what goes wrong is said in a word, never with its text."""
     request = wire.decode_request(message)
     try:
-        document = read_document(request.body, request.content_type, request.name)
+        document = read_document(request.body, request.content_type, request.name, limits)
         return wire.encode_document(sighted(document, request.search))
     except PermanentError as error:
         return wire.encode_error(error)

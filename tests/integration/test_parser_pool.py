@@ -18,8 +18,8 @@ from streams.parse.pool import ParserPool
 SMALL = b"# Pump\n\nServiced every quarter by two engineers.\n"
 # A second to parse, a hundred megabytes of elements.
 LARGE = b"<ul>" + b"<li>An item of a long list.</li>" * 10_000 + b"</ul>"
-# Eighty kilobytes that keep Python-Markdown busy for minutes.
-HOSTILE = b"[a](" * 20_000
+# Three megabytes that keep the reader of Markdown busy for minutes: a table of thousands of columns.
+HOSTILE = b"|a" * 4000 + b"\n" + b"|-" * 4000 + b"\n" + (b"|b" * 4000 + b"\n") * 400
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -146,7 +146,7 @@ async def main():
     pool = ParserPool()
     await pool.start()
     print(*[c for c in open(f"/proc/self/task/{os.getpid()}/children").read().split()], flush=True)
-    await pool.parse(b"[a](" * 20_000, None, "a.md")
+    await pool.parse(b"|a" * 4000 + b"\\n" + b"|-" * 4000 + (b"\\n" + b"|b" * 4000) * 400, None, "a.md")
 asyncio.run(main())
 """
 
