@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from schemas.errors import ConfigError
-from schemas.sources import parse_sources
+from schemas.sources import parse_sources, row_doc_id
 
 ROOT = Path(__file__).parents[3]
 GOOD = {"name": "web", "tenant": "acme", "kind": "webhook", "versioning": "log", "default_acl": ["public"]}
@@ -87,3 +87,80 @@ def test_what_is_not_the_file_is_one_line(text: str) -> None:
         parse_sources(text)
     assert str(caught.value).startswith("sources.yaml")
     assert "\n" not in str(caught.value)
+
+
+TABLE: dict[str, object] = {
+    "dsn_env": "SALES_DSN",
+    "table": "public.articles",
+    "columns": {"key": ["id"], "title": "title", "body": "body"},
+}
+CAPTURED: dict[str, object] = {"name": "articles", "tenant": "acme", "kind": "postgres", "postgres": TABLE}
+
+
+def _captured(**postgres: object) -> str:
+    return _file({**CAPTURED, "postgres": {**TABLE, **postgres}})
+
+
+def test_a_captured_table_says_what_it_leaves_out_narrowly() -> None:
+    sources = parse_sources(_captured())
+    source = sources.get("articles")
+    assert source is not None
+    assert source.postgres is not None
+    assert sources.captured == (source,)
+    assert (source.postgres.shape, source.postgres.body_encoding, source.postgres.tenants) == ("rows", "text", ())
+    assert source.postgres.columns.named == ("id", "title", "body")
+    assert source.may_name("acme")
+    assert not source.may_name("bolt")
+
+
+def test_every_tenant_a_table_may_name_has_a_place_in_the_index() -> None:
+    columns = {"key": ["id"], "body": "body", "tenant": "owner"}
+    sources = parse_sources(_captured(columns=columns, tenants=["bolt", "acme"]))
+    assert sources.tenants == ("acme", "bolt")
+    assert [sources.sources[0].may_name(name) for name in ("acme", "bolt", "crow")] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("postgres", "says"),
+    [
+        ({"dsn_env": "postgresql://u:p@h/db"}, "never a DSN itself"),
+        ({"table": "articles"}, "schema.table"),
+        ({"table": 'public.art"icles'}, "schema.table"),
+        ({"columns": {"key": [], "body": "body"}}, "sources.0.postgres.columns.key"),
+        ({"columns": {"key": ["id"]}}, "columns.body"),
+        ({"columns": {"key": ["id"], "body": "bo dy"}}, "a column is"),
+        ({"columns": {"key": ["id"], "body": "body", "labels": ["Category"]}}, "a label is named like its column"),
+        ({"columns": {"key": ["id"], "body": "body", "op": "op"}}, "columns.op goes with shape: outbox"),
+        ({"shape": "outbox"}, "an outbox needs the column that says upsert, delete or acl"),
+        ({"shape": "outbox", "columns": {"key": ["a", "b"], "op": "op", "body": "body"}}, "the one column"),
+        ({"tenants": ["bolt"]}, "tenants goes with columns.tenant"),
+        ({"body_encoding": "hex"}, "body_encoding"),
+        ({"color": "red"}, "color"),
+    ],
+)
+def test_a_table_that_cannot_be_read_as_declared_is_one_line(postgres: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_sources(_captured(**postgres))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_versions_of_rows_are_their_lsns_and_never_declared() -> None:
+    with pytest.raises(ConfigError, match="leave versioning out"):
+        parse_sources(_file({**CAPTURED, "versioning": "log"}))
+
+
+def test_kind_postgres_and_its_block_go_together() -> None:
+    with pytest.raises(ConfigError, match="go together"):
+        parse_sources(_file({**GOOD, "postgres": TABLE}))
+    with pytest.raises(ConfigError, match="go together"):
+        parse_sources(_file({**GOOD, "versioning": "log", "kind": "postgres"}))
+
+
+def test_the_parts_of_a_key_never_run_into_each_other() -> None:
+    assert row_doc_id(["7/8%"]) == "7/8%"
+    ids = [
+        row_doc_id(parts) for parts in (["a", "b"], ["a/b", "c"], ["a", "b/c"], ["a%2Fb", "c"], ["", "a"], ["a", ""])
+    ]
+    assert ids[:3] == ["a/b", "a%2Fb/c", "a/b%2Fc"]
+    assert len(set(ids)) == len(ids)
