@@ -81,7 +81,7 @@ def test_what_is_wrong_is_named_with_its_remedy(seen: Seen, name: str, says: str
     ("trace", "transient", "says"),
     [
         (
-            "org.apache.kafka.connect.errors.ConnectException: x\nCaused by: java.net.ConnectException: Connection refused",
+            "a.b.ConnectException: x\nCaused by: java.net.ConnectException: Connection refused",
             True,
             "did not answer",
         ),
