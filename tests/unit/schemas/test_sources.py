@@ -20,6 +20,14 @@ def test_the_example_file_parses_and_owns_every_kind_of_first_light() -> None:
     assert {"files", "webhook"} <= {source.kind for source in sources.sources}
 
 
+def test_the_captured_example_works_once_uncommented() -> None:
+    lines = (ROOT / "sources.example.yaml").read_text().splitlines()
+    example = [line[1:] for line in lines if line.startswith(("#  - ", "#    ", "#      "))]
+    start = next(at for at, line in enumerate(example) if line.startswith("  - name"))
+    (source,) = parse_sources("\n".join(["version: 1", "sources:", *example[start:]])).captured
+    assert (source.name, source.default_acl) == ("bulletins", ())
+
+
 def test_what_a_source_leaves_out_is_decided_narrowly() -> None:
     source = parse_sources(_file({"name": "web", "tenant": "acme", "kind": "files"})).get("web")
     assert source is not None
