@@ -20,7 +20,7 @@ TokenSpans = Callable[[str], Sequence[tuple[int, int]]]
 """Character spans of a text's word pieces, special tokens left out: an embedder's `token_spans`."""
 
 SPECIAL_TOKENS = 2
-TARGET_TOKENS = 200
+TARGET_TOKENS = 230
 LEAST_TOKENS = 60
 LEAST_SECTION_TOKENS = 6
 TITLE_TOKENS = 32

@@ -1,6 +1,7 @@
 """The pool of parser processes: real processes, real limits, real kills."""
 
 import asyncio
+import io
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest_asyncio
 from schemas.errors import TransientError, UnreadableError
 from streams.parse.document import read_document
 from streams.parse.pool import ParserPool
+from tests.unit.parse.corpus import ENGLISH, FORMATS, zipped
 
 SMALL = b"# Pump\n\nServiced every quarter by two engineers.\n"
 # A second to parse, a hundred megabytes of elements.
@@ -73,6 +75,40 @@ async def test_a_document_that_swells_is_given_up_and_the_next_is_read() -> None
     async with ParserPool(memory_mb=16) as pool:
         assert await reason_of(asyncio.create_task(pool.parse(LARGE, None, "a.html"))) == "parser_memory"
         assert (await pool.parse(SMALL, None, "a.md")).title == "Pump"
+
+
+async def test_good_documents_of_every_format_go_through_among_bad_ones() -> None:
+    bad = {
+        "a sheet with cells at its corners": sparse_sheet(),
+        "a table of thousands of columns": HOSTILE,
+        "a bomb": zipped({"word/document.xml": b"0" * 300_000_000}),
+        "nonsense": b"%PDF-1.7 nonsense",
+    }
+    async with ParserPool(workers=2, seconds=3, memory_mb=512) as pool:
+        dooms = {what: asyncio.create_task(pool.parse(body, None, "a.md")) for what, body in bad.items()}
+        good = [
+            asyncio.create_task(pool.parse(made.make(ENGLISH), made.content_type, "x")) for made in FORMATS.values()
+        ]
+        assert [document.kind for document in await asyncio.gather(*good)] == list(FORMATS)
+        reasons = {what: await reason_of(doomed) for what, doomed in dooms.items()}
+    assert reasons.pop("a sheet with cells at its corners") in ("parser_memory", "parser_crashed", "parser_timeout")
+    assert reasons == {
+        "a table of thousands of columns": "parser_timeout",
+        "a bomb": "archive_bomb",
+        "nonsense": "malformed",
+    }
+
+
+def sparse_sheet() -> bytes:
+    """A few kilobytes that ask for a table of seventeen billion cells."""
+    from xlsxwriter import Workbook
+
+    file = io.BytesIO()
+    with Workbook(file, {"in_memory": True}) as workbook:
+        sheet = workbook.add_worksheet()
+        sheet.write(0, 0, "first")
+        sheet.write(1_048_575, 16_383, "last")
+    return file.getvalue()
 
 
 async def test_a_document_whose_worker_was_killed_is_read_by_the_next_worker(pool: ParserPool) -> None:

@@ -219,20 +219,44 @@ def test_a_document_without_text_is_refused(body: bytes, content_type: str) -> N
 OFFLINE = """
 import sys
 def refuse(event, arguments):
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "subprocess.Popen", "os.system"):
+    if event.startswith(("socket.connect", "socket.getaddr", "socket.gethost", "socket.send", "socket.bind", "urllib",
+                         "subprocess", "os.system", "os.exec", "os.fork", "os.posix_spawn")):
         raise RuntimeError(event)
+from tests.unit.parse.corpus import FORMATS, STORIES
+files = [(made.make(story), made.content_type) for made in FORMATS.values() for story in (STORIES[0], STORIES[7])]
 sys.addaudithook(refuse)
 from streams.parse.document import read_document
-for body, name in ((b"# Head\\n\\nOne sentence here. Two.", "a.md"), (b"<p>One sentence here.", "a.html"),
-                   (b"One sentence here. Two.", "a.txt")):
-    read_document(body, None, name)
+for body, content_type in files:
+    read_document(body, content_type, "x")
 print(read_document(b"silence", None, "a.txt").text)
 """
 
 
-def test_reading_opens_no_connection_starts_no_process_and_says_nothing() -> None:
+def test_reading_any_format_opens_no_connection_starts_no_process_and_says_nothing() -> None:
     done = subprocess.run([sys.executable, "-c", OFFLINE], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("silence\n", "", 0)
+
+
+SECLUDED = """
+import socket, subprocess
+from streams.parse.seclusion import seclude
+seclude()
+for attempt in (lambda: socket.create_connection(("127.0.0.1", 9)), lambda: socket.getaddrinfo("localhost", 9),
+                lambda: subprocess.run(["true"])):
+    try:
+        attempt()
+    except PermissionError as error:
+        print(error)
+"""
+
+
+def test_a_secluded_process_can_neither_connect_nor_start_another() -> None:
+    done = subprocess.run([sys.executable, "-c", SECLUDED], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:-1] == [
+        "socket.getaddrinfo while parsing",
+        "socket.getaddrinfo while parsing",
+        "subprocess.Popen while parsing",
+    ]
 
 
 def test_what_is_no_language_is_not_one() -> None:
