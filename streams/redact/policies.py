@@ -1,7 +1,8 @@
 """Each source's policy for personal data, as sources.yaml states it now.
 
 The file is looked at for every document, so an applied edit holds for what is prepared after it. A source that is not
-declared (any more) is treated strictly: what waits in the log was sent under a policy that nobody can read now.
+declared (any more) is treated strictly: what waits in the log was sent under a policy that nobody can read now. Names
+are then looked for only where some source asks for them: most installations never pay for that.
 """
 
 import hashlib
@@ -26,13 +27,12 @@ class SourcePolicies:
 
     def __init__(self, file: Path, load: Callable[[], Sources], key: bytes, metrics: Metrics) -> None:
         self._key = key
-        self._undeclared = policy_of(Redaction(profile="strict", kinds=_without_names()))
         self._policies = WatchedFiles((file,), lambda: self._read(load()), metrics)
 
     def treatment_of(self, document: Document) -> Treatment:
         """How a document is treated now."""
         self._policies.reload()
-        policy = self._policies.current.get(document.source, self._undeclared)
+        policy = self._policies.current.get(document.source) or self._undeclared
         fingerprint = policy.fingerprint
         if policy.pseudonymises:
             fingerprint += hmac.new(self._key, b"fingerprint", hashlib.sha256).hexdigest()[:4]
@@ -42,6 +42,11 @@ class SourcePolicies:
     def sought(self) -> tuple[Kind, ...]:
         """Every kind that some source looks for, sorted."""
         return tuple(sorted({kind for policy in self._policies.current.values() for kind in policy.sought}))
+
+    @property
+    def _undeclared(self) -> Policy:
+        names = {} if Kind.PERSON in self.sought else {Kind.PERSON: Action.IGNORE}
+        return policy_of(Redaction(profile="strict", kinds=names))
 
     def _read(self, sources: Sources) -> Mapping[str, Policy]:
         policies = {source.name: policy_of(source.redaction) for source in sources.sources}
@@ -57,10 +62,6 @@ class SourcePolicies:
                 f"source {name} looks for names of people (PERSON), and what finds them is not installed: "
                 "install millstream with the extra `ner`, or set PERSON to ignore"
             )
-
-
-def _without_names() -> Mapping[Kind, Action]:
-    return {} if _finds_names() else {Kind.PERSON: Action.IGNORE}
 
 
 def _finds_names() -> bool:
