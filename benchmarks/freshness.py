@@ -1,7 +1,9 @@
-"""How soon a change is answerable: posts one-chunk documents to a webhook at an idle pace and asks for each at once.
+"""How soon a change is answerable: writes one-chunk documents at an idle pace, through a webhook or as rows of a
+captured table, and asks for each at once.
 
-A sample begins when the 202 has been read and ends when the answer to a question that carries the 202's token has been
-read. So it contains the question itself: an upper bound of the time until the change could be answered from.
+A sample begins when the 202 has been read, or the row's transaction is committed, and ends when the answer to a
+question that carries its token has been read. So it contains the question itself: an upper bound of the time until the
+change could be answered from.
 """
 
 import asyncio
@@ -9,10 +11,10 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from benchmarks.arrivals import jittered
-from benchmarks.client import Client
+from benchmarks.client import Client, Json, Posted
 from benchmarks.commits import CommitReader, Moments, stage_times
 from benchmarks.corpus import SECTIONS, Question, document, question
 from benchmarks.load import Outcome, Reply
@@ -42,6 +44,42 @@ ANSWERED = "answered"
 NOT_ACCEPTED = "not_accepted"
 
 
+class Feed(Protocol):
+    """Where the benchmark's documents go in."""
+
+    async def put(self, event: Json) -> Posted:
+        """One document; what it said, with a token, once it is safe there."""
+        ...
+
+    async def delete(self, doc_ids: Sequence[str]) -> Posted:
+        """Take documents away."""
+        ...
+
+    def doc_id(self, doc_id: str) -> str:
+        """What Millstream calls a document that was put."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookFeed:
+    """Signed posts."""
+
+    client: Client
+    source: SourceConfig
+
+    async def put(self, event: Json) -> Posted:
+        return await self.client.post(self.source.name, [event])
+
+    async def delete(self, doc_ids: Sequence[str]) -> Posted:
+        version = {"version": 2} if self.source.versioning == "source" else {}
+        return await self.client.post(
+            self.source.name, [{"op": "delete", "doc_id": doc_id, **version} for doc_id in doc_ids]
+        )
+
+    def doc_id(self, doc_id: str) -> str:
+        return doc_id
+
+
 @dataclass(frozen=True, slots=True)
 class FreshnessPlan:
     """What to do; `bearer` may read what `source` brings in."""
@@ -54,6 +92,16 @@ class FreshnessPlan:
     wait_ms: int = 5000
     seed: int = 1
     keep: bool = False
+
+    @property
+    def feed(self) -> str:
+        """How the documents go in, as figures are named by it."""
+        return "cdc" if self.source.kind == "postgres" else "webhook"
+
+    @property
+    def begin(self) -> str:
+        """Where a sample begins."""
+        return "committing the row" if self.source.kind == "postgres" else "reading the webhook's 202"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,41 +120,49 @@ class Attempt:
 
 
 async def measure(
-    settings: Settings, plan: FreshnessPlan, setup: Callable[[], Setup], progress: Progress
+    settings: Settings,
+    plan: FreshnessPlan,
+    setup: Callable[[], Setup],
+    progress: Progress,
+    feed: Feed | None = None,
 ) -> list[Figure]:
-    """Run the plan. Raises TransientError when nothing runs or no change at all became answerable."""
+    """Run the plan, through the webhook unless there is another feed. Raises TransientError when nothing runs or no
+    change at all became answerable.
+    """
     async with Client(settings) as client:
         await client.check_ready()
         source = plan.source
+        feed = feed or WebhookFeed(client, source)
         commits = await asyncio.to_thread(CommitReader, settings, source.owner, source.source, from_now=True)
-        attempts = await _attempts(client, plan, progress)
+        run = uuid.uuid4().hex[:8]
+        attempts = await _attempts(client, feed, plan, run, progress)
         rss = setup()
         by_document = await _commits(commits, attempts)
         if not plan.keep:
-            await _clean_up(client, plan, [attempt.doc_id for attempt in attempts])
+            await _clean_up(client, feed, plan, run)
     return figures(plan, attempts[plan.warm_up :], by_document, rss)
 
 
-async def _attempts(client: Client, plan: FreshnessPlan, progress: Progress) -> list[Attempt]:
+async def _attempts(client: Client, feed: Feed, plan: FreshnessPlan, run: str, progress: Progress) -> list[Attempt]:
     """Post and ask, one after the other; the ways take turns, so that both meet the same moods of the machine."""
     count = plan.warm_up + plan.events * len(plan.ways)
     due = jittered(count, SHORTEST_GAP, LONGEST_GAP, plan.seed)
-    run, begun = uuid.uuid4().hex[:8], time.perf_counter()
+    begun = time.perf_counter()
     attempts: list[Attempt] = []
     for number, at in enumerate(due):
         await asyncio.sleep(max(0.0, begun + at - time.perf_counter()))
-        attempts.append(await _attempt(client, plan, run, number))
+        attempts.append(await _attempt(client, feed, plan, run, number))
         progress("posting and asking", number + 1, count)
     return attempts
 
 
-async def _attempt(client: Client, plan: FreshnessPlan, run: str, number: int) -> Attempt:
+async def _attempt(client: Client, feed: Feed, plan: FreshnessPlan, run: str, number: int) -> Attempt:
     way = plan.ways[number % len(plan.ways)]
     event, asked = notice(plan, run, number)
-    doc_id = str(event["doc_id"])
     sent = time.time()
-    posted = await client.post(plan.source.name, [event])
+    posted = await feed.put(event)
     accepted, started = time.time(), time.perf_counter()
+    doc_id = feed.doc_id(str(event["doc_id"]))
     if not posted.accepted:
         return Attempt(doc_id, way, NOT_ACCEPTED, reason=f"{posted.status} {posted.problem}")
     body = {"question": asked.text, "at_least": list(posted.tokens), "wait_ms": plan.wait_ms}
@@ -157,14 +213,12 @@ async def _commits(reader: CommitReader, attempts: Sequence[Attempt]) -> dict[st
         await asyncio.sleep(0.2)
 
 
-async def _clean_up(client: Client, plan: FreshnessPlan, doc_ids: Sequence[str]) -> None:
-    """Delete what was posted, and wait until it is gone."""
-    for first in range(0, len(doc_ids), _DELETES):
-        events: list[dict[str, object]] = [
-            {"op": "delete", "doc_id": doc_id} | ({"version": 2} if plan.source.versioning == "source" else {})
-            for doc_id in doc_ids[first : first + _DELETES]
-        ]
-        posted = await client.post(plan.source.name, events)
+async def _clean_up(client: Client, feed: Feed, plan: FreshnessPlan, run: str) -> None:
+    """Delete what was written, and wait until it is gone."""
+    count = plan.warm_up + plan.events * len(plan.ways)
+    doc_ids = [str(notice(plan, run, number)[0]["doc_id"]) for number in range(count)]
+    for first in range(0, count, _DELETES):
+        posted = await feed.delete(doc_ids[first : first + _DELETES])
         if not posted.accepted:
             raise TransientError(f"the bench documents of source {plan.source.name} were not deleted: {posted.problem}")
         body = {"question": "bench", "at_least": list(posted.tokens), "wait_ms": _CLEANING_WAIT_MS}
@@ -184,11 +238,11 @@ def _of_way(
 ) -> Figure:
     answered = [attempt for attempt in attempts if attempt.outcome == ANSWERED]
     _check(answered, attempts)
-    measures = f"from reading the webhook's 202 to reading the answer of /v1/{way} asked with its token"
+    measures = f"from {plan.begin} to reading the answer of /v1/{way} asked with its token"
     stages = by_name(_spans(attempt, commits) for attempt in answered)
     steps = by_name(attempt.timings_ms or {} for attempt in answered)
     return setup.figure(
-        f"freshness.webhook.{way}",
+        f"freshness.{plan.feed}.{way}",
         quantiles(attempt.answered_ms for attempt in answered),
         f"{measures}: the question itself included, so an upper bound of answerable",
         stages=stages | {f"{way}.{name}": found for name, found in steps.items()},
@@ -203,9 +257,9 @@ def _of_commits(
     spans = [found for attempt in attempts if (found := _spans(attempt, commits))]
     _check(spans, attempts)
     return setup.figure(
-        "freshness.webhook.committed",
+        f"freshness.{plan.feed}.committed",
         quantiles(span["accepted_to_committed"] for span in spans),
-        "from reading the webhook's 202 to the commit's own committed_at (negative: committed before the 202 was read)",
+        f"from {plan.begin} to the commit's own committed_at (negative: committed before that)",
         stages=by_name(spans),
         outcomes={**_counted(attempts), "without_commit": len(attempts) - len(spans)},
         settings=_settings(plan),

@@ -13,6 +13,7 @@ import typer
 from cli.console import JSON, err, errors_in_one_line, out, show
 
 if TYPE_CHECKING:
+    from benchmarks.freshness import FreshnessPlan
     from benchmarks.progress import Progress
     from benchmarks.results import Figure, Setup
     from runtime.settings import Settings
@@ -25,12 +26,14 @@ app = typer.Typer(
 )
 
 _FRESHNESS = (
-    "How soon a change posted to a webhook is answerable, on an idle stack.\n\n"
+    "How soon a change posted to a webhook, or a row written to a captured table, is answerable, on an idle stack.\n\n"
     "Posts signed one-chunk documents, one every 150 to 300 ms, and with each 202's token at once asks a question "
     "that the document answers (at_least, wait_ms). Measured from reading the 202 to reading the answer: the question "
     "itself is in it, so it is an upper bound. Beside it stand 202 to committed_at, as the commit states it, and the "
     "stages received, prepared, committed, answered. Embedding is done anew for every document. About a minute and a "
-    "half; the documents are deleted afterwards."
+    "half; the documents are deleted afterwards.\n\n"
+    "With a source of kind postgres the documents are rows inserted into its table, their tokens are made from the LSN "
+    "before the write, and a sample begins when the transaction is committed."
 )
 _QUERY = (
     "How long an uncached extractive answer takes, alone and under load.\n\n"
@@ -82,7 +85,9 @@ Ways = Annotated[Literal["both", "search", "query"], typer.Option("--ask", help=
 
 @app.command(help=_FRESHNESS)
 def freshness(
-    source: Annotated[str, typer.Option("--source", "-s", help="a declared webhook source")] = "helpdesk",
+    source: Annotated[
+        str, typer.Option("--source", "-s", help="a declared source of kind webhook or postgres")
+    ] = "helpdesk",
     events: Annotated[int, typer.Option("--events", "-n", min=1, help="samples for each way of asking")] = 200,
     ask: Ways = "both",
     wait_ms: Annotated[int, typer.Option("--wait-ms", min=1, max=10_000, help="how long an answer may wait")] = 5000,
@@ -90,12 +95,12 @@ def freshness(
     keep: Annotated[bool, typer.Option("--keep", help="leave the posted documents in the index")] = False,
     as_json: bool = JSON,
 ) -> None:
-    """How soon a change posted to a webhook is answerable, on an idle stack."""
+    """How soon a change posted to a webhook, or a row of a captured table, is answerable, on an idle stack."""
     from benchmarks import freshness as benchmark
 
     with errors_in_one_line():
         settings = _running_settings()
-        declared = _webhook_source(settings, source)
+        declared = _source_of(settings, source, "webhook", "postgres")
         plan = benchmark.FreshnessPlan(
             source=declared,
             bearer=_bearer(settings, declared),
@@ -106,8 +111,26 @@ def freshness(
             keep=keep,
         )
         with shown_progress() as progress:
-            figures = _run(benchmark.measure(settings, plan, _looking_around(), progress))
+            figures = _run(_freshness(settings, plan, _looking_around(), progress))
         show_figures(figures, as_json)
+
+
+async def _freshness(
+    settings: "Settings", plan: "FreshnessPlan", setup: "Callable[[], Setup]", progress: "Progress"
+) -> "list[Figure]":
+    """Through the webhook, or as rows of the source's table."""
+    from benchmarks import freshness as benchmark
+
+    if plan.source.kind != "postgres":
+        return await benchmark.measure(settings, plan, setup, progress)
+    from benchmarks.rows import Rows
+    from cli.session import open_environment
+    from connectors.debezium.postgres import dsn_of
+    from runtime.freshness_token import token_key
+
+    key = token_key(settings.token_key.get_secret_value())
+    async with Rows(plan.source, dsn_of(plan.source, open_environment()).text, key) as rows:
+        return await benchmark.measure(settings, plan, setup, progress, rows)
 
 
 @app.command(help=_QUERY)
@@ -230,14 +253,19 @@ def _running_settings() -> "Settings":
 
 
 def _webhook_source(settings: "Settings", name: str) -> "SourceConfig":
+    return _source_of(settings, name, "webhook")
+
+
+def _source_of(settings: "Settings", name: str, *kinds: str) -> "SourceConfig":
+    """The declared source of that name, if of one of these kinds. Raises ConfigError."""
     from runtime.declarations import load_sources
     from schemas.errors import ConfigError
 
     declared = load_sources(settings)
     found = declared.get(name)
-    if found is None or found.kind != "webhook":
-        known = ", ".join(source.name for source in declared.sources if source.kind == "webhook") or "none"
-        raise ConfigError(f"{name!r} is no declared webhook source; there are: {known}")
+    if found is None or found.kind not in kinds:
+        known = ", ".join(source.name for source in declared.sources if source.kind in kinds) or "none"
+        raise ConfigError(f"{name!r} is no declared {' or '.join(kinds)} source; there are: {known}")
     if not found.default_acl:
         raise ConfigError(f"source {name} gives nobody access by default, so nothing could be asked: choose another")
     return found
