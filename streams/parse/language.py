@@ -12,7 +12,7 @@ from streams.core.blocks import Block, BlockKind
 _LEAST_SCORE = 0.5
 _LEAST_LETTERS = 20
 _LEAST_IDEOGRAPHS = 6
-_LOOKED_AT = 2000
+_LOOKED_AT = 1000
 # One language by any of its names in the model.
 _SAME = {"arz": "ar", "wuu": "zh", "yue": "zh", "pnb": "ur", "azb": "az", "ckb": "ku", "sh": "sr"}
 

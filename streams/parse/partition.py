@@ -1,10 +1,11 @@
 """The partitioners of unstructured, and its elements as pieces. The one module that knows unstructured and spaCy.
 
-Import it only after `quiet.silence()`: unstructured reads its opt-outs while it is imported. Languages are given (as
-"none"), because detecting them costs more than parsing; and unstructured gets a blank pipeline, because it would
-download a trained one from a code host on first use.
+Import it only after `quiet.silence()`: unstructured reads its opt-outs while it is imported. Its partitioners are
+called without what is wrapped around them (languages, hashes and file types of elements, telemetry): half of their cost
+and of no use here. It gets a blank pipeline, because it would download a trained one from a code host on first use.
 """
 
+import inspect
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -32,7 +33,6 @@ from schemas.errors import UnreadableError
 from streams.core.blocks import BlockKind, Piece
 from streams.parse import html
 
-_NO_DETECTION = [""]
 _TELLING_ALT_WORDS = 4
 
 
@@ -58,7 +58,7 @@ def _yes(_text: str, *_options: object, **_more: object) -> bool:
 
 def html_pieces(page: html.Page) -> list[Piece]:
     """The pieces of a cleaned page."""
-    return list(_pieces(partition_html(text=page.html, languages=_NO_DETECTION))) if page.html.strip() else []
+    return list(_pieces(_bare(partition_html)(text=page.html))) if page.html.strip() else []
 
 
 def docx_pieces(body: bytes) -> list[Piece]:
@@ -93,9 +93,14 @@ def _notes_last(elements: Iterable[Element]) -> Iterator[Element]:
         yield from [*members[begin:], *members[:begin]]
 
 
+def _bare(partition: Callable[..., list[Element]]) -> Callable[..., list[Element]]:
+    bare: Callable[..., list[Element]] = inspect.unwrap(partition)
+    return bare
+
+
 def _office(partition: Callable[..., list[Element]], body: bytes, **options: bool) -> list[Element]:
     try:
-        return partition(file=io.BytesIO(body), languages=_NO_DETECTION, include_page_breaks=False, **options)
+        return _bare(partition)(file=io.BytesIO(body), include_page_breaks=False, **options)
     except (MemoryError, RecursionError):
         raise
     except Exception:  # noqa: BLE001 - the readers beneath raise whatever a broken file makes them stumble over
