@@ -51,13 +51,9 @@ class ConnectorState:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a connector has read: `lsn`, and when that was written at the source, in microseconds since 1970.
-
-    `snapshot`: rows are being read and the stream waits.
-    """
+    """How far a connector has read. `snapshot`: rows are being read and the stream waits."""
 
     lsn: int | None
-    at_us: int | None
     snapshot: bool
 
 
@@ -192,9 +188,9 @@ def _position(found: object) -> Position | None:
     offset = _field(offsets[0], "offset")
     if offset is None:
         return None
-    lsn, at = _field(offset, "lsn"), _field(offset, "ts_usec")
+    lsn = _field(offset, "lsn")
     snapshot = _field(offset, "snapshot") or _field(offset, "last_snapshot_record") is False
-    return Position(lsn if isinstance(lsn, int) else None, at if isinstance(at, int) else None, bool(snapshot))
+    return Position(lsn if isinstance(lsn, int) else None, bool(snapshot))
 
 
 def _field(value: object, name: str) -> object:

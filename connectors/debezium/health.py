@@ -7,15 +7,17 @@ what turned good: one log line and one count of ALERTS each.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import structlog
 
 from connectors.debezium.connect_client import ConnectClient, unanswered
-from connectors.debezium.names import connector_name, slot_name
+from connectors.debezium.names import capture_topic, connector_name, slot_name
 from connectors.debezium.postgres import SourceDatabase, dsn_of
 from connectors.debezium.tables import TableFacts, check_table
-from connectors.debezium.wellness import Seen, SourceFinding, judge, restart_due, turn
+from connectors.debezium.wellness import STALE_SECONDS, Seen, SourceFinding, judge, restart_due, turn
 from runtime.clock import Clock
+from runtime.kafka import KafkaAdmin
 from runtime.metrics import ALERTS, Metrics
 from runtime.settings import Settings
 from schemas.errors import ConfigError, MillstreamError, TransientError
@@ -37,6 +39,7 @@ class SourceHealth:
         self._environment = environment
         self._sources = sources
         self._clock = clock
+        self._kafka = KafkaAdmin(settings)
 
     async def look(self) -> tuple[SourceFinding, ...]:
         """Findings about every source, in their order. Never raises for what is outside: that is a finding."""
@@ -47,8 +50,7 @@ class SourceHealth:
                 seen = await asyncio.gather(*(self._see(connect, source) for source in self._sources.captured))
             except MillstreamError:
                 return (SourceFinding("", "connect", False, unanswered(self._settings.connect_url)),)
-        now = self._clock.now()
-        return tuple(finding for one in seen for finding in judge(one, now))
+        return tuple(finding for one in seen for finding in judge(one))
 
     async def restart(self, source: str) -> None:
         """Start a source's failed task again. Raises TransientError, ConfigError."""
@@ -66,8 +68,18 @@ class SourceHealth:
             config=config,
             state=None if config is None else await connect.state(name),
             position=None if config is None else await connect.position(name),
+            heard=None if config is None else await asyncio.to_thread(self._heard, source),
         )
         return await self._see_database(seen, source, source.postgres, slot)
+
+    def _heard(self, source: SourceConfig) -> bool | None:
+        since = self._clock.now() - timedelta(seconds=STALE_SECONDS)
+        topic = capture_topic(source.name)
+        try:
+            first = self._kafka.offsets_at(topic, int(since.timestamp() * 1000))[0]
+            return first < self._kafka.end_offsets(topic)[0]
+        except MillstreamError:
+            return None
 
     async def _see_database(self, seen: Seen, source: SourceConfig, table: PostgresTable, slot: str) -> Seen:
         try:

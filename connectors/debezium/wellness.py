@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from connectors.debezium.connect_client import ConnectorState, Position
 from connectors.debezium.failures import explain
@@ -39,7 +38,8 @@ class SourceFinding:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What was seen of one source. `config` None: no connector; `facts` None: the database did not answer;
-    `database_fault` and `table_fault`: one line each.
+    `database_fault` and `table_fault`: one line each; `heard`: whether Debezium wrote a record within STALE_SECONDS,
+    None where Kafka did not say.
     """
 
     source: str
@@ -51,14 +51,15 @@ class Seen:
     facts: TableFacts | None = None
     database_fault: str = ""
     table_fault: str = ""
+    heard: bool | None = None
 
 
-def judge(seen: Seen, now: datetime) -> tuple[SourceFinding, ...]:
+def judge(seen: Seen) -> tuple[SourceFinding, ...]:
     """All findings about one source."""
-    return tuple(_findings(seen, now))
+    return tuple(_findings(seen))
 
 
-def _findings(seen: Seen, now: datetime) -> Iterator[SourceFinding]:
+def _findings(seen: Seen) -> Iterator[SourceFinding]:
     source = seen.source
     if seen.database_fault:
         remedy = "start it, or correct the DSN; reading goes on by itself"
@@ -73,8 +74,8 @@ def _findings(seen: Seen, now: datetime) -> Iterator[SourceFinding]:
         return
     yield _publication(seen)
     yield _slot(seen, running=connector.ok)
-    if connector.ok:
-        yield _progress(seen, now)
+    if connector.ok and seen.heard is not None:
+        yield _progress(seen, heard=seen.heard)
 
 
 def _connector(seen: Seen) -> SourceFinding:
@@ -122,19 +123,16 @@ def _slot(seen: Seen, *, running: bool) -> SourceFinding:
     if slot.lag_bytes > MOST_LAG_BYTES:
         return SourceFinding(source, "slot", False, f"is {size}", "get the connector to run: the database's disk fills")
     if running and not slot.active and not reading and seen.position is not None:
-        return SourceFinding(source, "slot", False, "is read by nobody", "wait, or see Connect's log", transient=False)
+        return SourceFinding(source, "slot", False, "is read by nobody", "wait, or see Connect's log")
     return SourceFinding(source, "slot", True, size)
 
 
-def _progress(seen: Seen, now: datetime) -> SourceFinding:
-    position, source = seen.position, seen.source
-    if position is None or position.snapshot or position.at_us is None:
-        return SourceFinding(source, "progress", True, "reads the table's rows")
-    age = now.timestamp() - position.at_us / 1_000_000
-    what = f"read up to {max(0.0, age):.0f} s ago"
-    if age <= STALE_SECONDS:
-        return SourceFinding(source, "progress", True, what)
-    return SourceFinding(source, "progress", False, what, "see Connect's log", transient=False)
+def _progress(seen: Seen, *, heard: bool) -> SourceFinding:
+    """A heartbeat comes every HEARTBEAT_SECONDS, however quiet the table is."""
+    if heard:
+        return SourceFinding(seen.source, "progress", True, "reads")
+    silent = f"nothing came for {STALE_SECONDS} s, not even a heartbeat"
+    return SourceFinding(seen.source, "progress", False, silent, "see Connect's log")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from tests.unit.connectors.debezium.declared import AROUND, FACTS, source
 
 WANTED = connector_config(source(), AROUND)
 RUNS = ConnectorState("RUNNING", "", (TaskState(0, "RUNNING", ""),))
-WELL = Existing(WANTED, RUNS, Position(900, 1, snapshot=False), SlotFacts(True, "reserved", 0))
+WELL = Existing(WANTED, RUNS, Position(900, snapshot=False), SlotFacts(True, "reserved", 0))
 OUTBOX = connector_config(source(shape="outbox", columns={"key": ["id"], "op": "op", "body": "body"}), AROUND)
 
 
