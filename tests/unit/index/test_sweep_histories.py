@@ -231,7 +231,9 @@ class World:
 
 Event = tuple[str, int, tuple[str, ...]]
 _EVENTS: st.SearchStrategy[Event] = st.tuples(
-    st.sampled_from(["commit"] * 6 + ["sweep"] * 6 + ["move"] * 12 + ["read"] * 3 + ["wait"] * 6 + ["new", "fail"]),
+    st.sampled_from(
+        ["commit"] * 6 + ["sweep"] * 6 + ["move"] * 12 + ["read"] * 3 + ["wait"] * 6 + ["new", "fail", "meet", "meet"]
+    ),
     st.integers(0, 30),
     st.lists(st.sampled_from(_WORDS), max_size=3).map(tuple),
 )
@@ -267,6 +269,8 @@ async def _play(events: list[Event]) -> int:
             case "read":
                 world.read(number % 7)
                 await _run(world, "reader", number)
+            case "meet":
+                await _meet(world, newest, number)
             case "wait":
                 world.clock.advance(float(number))
             case "new":
@@ -275,6 +279,34 @@ async def _play(events: list[Event]) -> int:
                 await world.steps.move(newest, well=False)
     await world.settle()
     return world.answers
+
+
+async def _meet(world: World, newest: str, number: int) -> None:
+    """A read of history begins before rows are being closed, and goes on while they are away."""
+    await _finish(world, newest)
+    name = _NAMES[number % 3]
+    for word in (_WORDS[number % 5], _WORDS[(number + 1) % 5]):
+        world.commit(name, (word, "barley"), acl_moves=False)
+        await _finish(world, newest)
+    world.clock.advance(20.0)
+    world.read(1 + number % 2)
+    await _run(world, "reader", number % 8)
+    assert world.writer is not None
+    world.start(world.writer.sweep())
+    for _ in range(150):
+        if world.steps.waiting["store"]:
+            break
+        await world.steps.move(newest)
+    await _run(world, "reader", 20)
+
+
+async def _finish(world: World, newest: str) -> None:
+    for _ in range(400):
+        await world.steps.move("nobody")  # what was started has begun
+        if not _busy(world):
+            return
+        await world.steps.move(newest)
+        await world.steps.move("store")
 
 
 async def _run(world: World, who: str, times: int) -> None:
@@ -290,7 +322,7 @@ def _busy(world: World) -> bool:
 
 
 @given(st.lists(_EVENTS, min_size=5, max_size=60))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_whatever_happens_every_kept_position_reads_as_it_always_did(
     monkeypatch: pytest.MonkeyPatch, events: list[Event]
 ) -> None:
