@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from index.model import ChunkSubject, IndexIdentity, Vector, chunk_hash, content
 from index.port import IndexRecord
 from index.reader import Question, Reader
 from index.rows import PositionedMutation
-from index.sweeper import SweepPolicy
+from index.sweeper import BUSY_SECONDS, SweepPolicy
 from index.weaviate import StoreAddress, WeaviateIndex
 from index.writer import TenantWriter
 from runtime.clock import SystemClock
@@ -187,11 +188,17 @@ async def _commit(
         done += 1
         if len(batch) < min(_GROUP, plan.documents) and done < total:
             continue
+        began = time.monotonic()
         await corpus.writer.commit(batch)
+        took = max(BUSY_SECONDS, time.monotonic() - began)
         batch = []
         if time.monotonic() >= sweep_at:
-            sweep_at = time.monotonic() + (await corpus.writer.sweep(lambda: False)).next_in
+            sweep_at = time.monotonic() + (await corpus.writer.sweep(partial(_same, took))).next_in
         progress(step, done, total)
+
+
+def _same(seconds: float) -> float:
+    return seconds
 
 
 def _mutations(plan: ChurnPlan, texts: Texts, versions: range) -> Iterator[PositionedMutation]:

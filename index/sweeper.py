@@ -34,10 +34,6 @@ class SweepPolicy:
     """How long superseded rows are kept; 0: no as-of reads. Asked again at every run."""
     wait_seconds: float = 2 * READ_SECONDS
     """2 L: from being superseded, or from the end of history, until rows are touched."""
-    run_seconds: float = 0.05
-    """After so long a run begins nothing new: what a commit may have to wait."""
-    idle_run_seconds: float = 0.25
-    """The same while nobody waits."""
     gap_seconds: float = 0.05
     """Between two runs, so that as-of reads find a moment without one."""
     rows: int = 64
@@ -59,8 +55,14 @@ class Swept:
     """Rows, of chunks and documents."""
 
 
-def _nobody_waits() -> bool:
-    return True
+IDLE_SECONDS = 0.25
+"""A run while nobody waits: as-of reads wait for its end."""
+BUSY_SECONDS = 0.05
+"""A run while somebody waits who should not notice it."""
+
+
+def _idle() -> float:
+    return IDLE_SECONDS
 
 
 class Sweeper:
@@ -111,13 +113,15 @@ class Sweeper:
             times.append(self._next_end if self._policy.history() == self._kept else now)
         return max(0.0, self._next_run - now, min(times) - now)
 
-    async def run(self, head: Head, is_idle: Callable[[], bool] = _nobody_waits) -> Head:
-        """One bounded run; the head as it left it. Raises TransientError, BrokenIndexError."""
+    async def run(self, head: Head, seconds: Callable[[], float] = _idle) -> Head:
+        """One run; the head as it left it. After so many `seconds`, asked again before every step, nothing new begins.
+
+        Raises TransientError, BrokenIndexError.
+        """
         began = self._clock.monotonic()
 
         def goes_on() -> bool:
-            spent = self._clock.monotonic() - began
-            return spent < (self._policy.idle_run_seconds if is_idle() else self._policy.run_seconds)
+            return self._clock.monotonic() - began < seconds()
 
         head = await self._end_history(head)
         head = await self._supersede(head, goes_on)

@@ -27,7 +27,7 @@ from index.rows import (
     shown_head,
 )
 from index.states import state_before, states_at
-from index.sweeper import Sweeper, SweepPolicy, Swept
+from index.sweeper import IDLE_SECONDS, Sweeper, SweepPolicy, Swept
 from runtime.clock import Clock
 from schemas.errors import BrokenIndexError, PermanentError, TransientError
 from schemas.identity import Document, Tenant
@@ -93,8 +93,8 @@ _NOBODY = NobodyWaits()
 _SWEEP = SweepPolicy()
 
 
-def _always() -> bool:
-    return True
+def _idle() -> float:
+    return IDLE_SECONDS
 
 
 class TenantWriter:
@@ -182,12 +182,12 @@ class TenantWriter:
         self._head = head
         return outcomes
 
-    async def sweep(self, is_idle: Callable[[], bool] = _always) -> Swept:
+    async def sweep(self, seconds: Callable[[], float] = _idle) -> Swept:
         """Close and remove what nobody can ask for any more, bounded (index.sweeper). Without an epoch, nothing: the
         next commit takes over.
 
-        `is_idle`: whether no commit waits; while it is true a run may take longer. On any error the writer has no
-        epoch any more. Raises TransientError (as SupersededError too), BrokenIndexError.
+        `seconds`: how long the run may take, asked again before each of its steps. On any error the writer has no epoch
+        any more. Raises TransientError (as SupersededError too), BrokenIndexError.
         """
         if self._head is None:
             return Swept(_WITHOUT_EPOCH_SECONDS)
@@ -198,7 +198,7 @@ class TenantWriter:
         # A paused writer that wakes up must not sweep by its own dead rows; what was published before a look that finds
         # no later writer is valid for ever.
         await self._older_heads(head.epoch)
-        self._head = await self._sweeper.run(head, is_idle)
+        self._head = await self._sweeper.run(head, seconds)
         wait = self._sweeper.due_in(self._head)
         return Swept(wait, self._sweeper.closed - closed, self._sweeper.removed - removed)
 

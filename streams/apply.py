@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Protocol
 
 from index.rows import Item, PositionedHide, PositionedMutation
-from index.sweeper import Swept
+from index.sweeper import BUSY_SECONDS, IDLE_SECONDS, Swept
 from index.writer import Outcome, Waiting
 from schemas.errors import MillstreamError, PermanentError, TransientError, UnknownTenantError
 from schemas.identity import Document, Tenant
@@ -42,8 +42,8 @@ class Writer(Protocol):
         """
         ...
 
-    async def sweep(self, is_idle: Callable[[], bool]) -> Swept:
-        """One bounded run of the sweep, between commits; longer while `is_idle`."""
+    async def sweep(self, seconds: Callable[[], float]) -> Swept:
+        """One run of the sweep, between commits; at most so many `seconds`, asked again before each of its steps."""
         ...
 
 
@@ -147,6 +147,7 @@ class TenantQueue:
         self._hides = _WaitingHides(bounds.mutations)
         self._refused: set[asyncio.Task[None]] = set()
         self._runner: asyncio.Task[None] | None = None
+        self._committed_in = 0.0
         self._sweep_at = monotonic()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -191,13 +192,21 @@ class TenantQueue:
     def _is_idle(self) -> bool:
         return not self._waiting and not self._hides
 
+    def _sweep_seconds(self) -> float:
+        """How long a run may take now. Where mutations wait, as long as the commit before it: otherwise a tenant that
+        never rests supersedes rows faster than they are swept. A hide waits for nothing but the step under way.
+        """
+        if self._hides or self._lease.is_ending:
+            return 0.0
+        return max(BUSY_SECONDS, self._committed_in) if self._waiting else IDLE_SECONDS
+
     async def _sweep(self) -> None:
         """One run where it is due. It belongs to no record, so what goes wrong is told and not raised."""
         started = monotonic()
         if started < self._sweep_at or self._lease.is_ending:
             return
         try:
-            swept = await self._writer.sweep(lambda: self._is_idle() and not self._lease.is_ending)
+            swept = await self._writer.sweep(self._sweep_seconds)
         except Exception as error:  # noqa: BLE001 - handed on: what nobody planned for ends the process
             self._sweep_at = monotonic() + _SWEEP_AGAIN_SECONDS
             self._hooks.on_sweep_failed(error)
@@ -258,7 +267,8 @@ class TenantQueue:
                 self._hooks.on_wait(False)
         self._hides.put_back()
         outcomes = attempt.result()
-        self._hooks.on_commit(len(batch), monotonic() - started)
+        self._committed_in = monotonic() - started
+        self._hooks.on_commit(len(batch), self._committed_in)
         return outcomes
 
     async def _after(self, error: MillstreamError, failures: Failures, batch: Sequence[_Entry]) -> bool:

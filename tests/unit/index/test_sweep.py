@@ -376,7 +376,7 @@ async def test_a_run_is_bounded_and_the_next_goes_on_where_it_ended(house: House
     closed = []
     while True:
         began = house.clock.monotonic()
-        wait = (await house.writer.sweep(lambda: False)).next_in
+        wait = (await house.writer.sweep(lambda: 0.05)).next_in
         assert house.clock.monotonic() - began < 0.05 + 0.07
         closed.append(sum(to_seq != OPEN for to_seq in house.chunks().values()))
         assert not (await house.head()).is_sweeping

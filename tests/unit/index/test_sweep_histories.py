@@ -117,7 +117,7 @@ class World:
 
         policy = SweepPolicy(history=lambda: timedelta(seconds=_KEEPS), rows=2, history_seconds=5.0)
         self.writer = TenantWriter(
-            Tapped(self.index, around),  # type: ignore[arg-type]
+            Tapped(self.index, around),
             self.log,
             TENANT,
             self.clock,
@@ -152,7 +152,7 @@ class World:
         async def read() -> None:
             quiet = Reader(self.index, self.clock)
             seq = max(0, (await quiet.position(TENANT)).seq - back)
-            reader = Reader(Tapped(self.index, around), self.clock)  # type: ignore[arg-type]
+            reader = Reader(Tapped(self.index, around), self.clock)
             found = await reader.retrieve(question("tea milk", as_of=seq, history=True, leg_size=200))
             self.check_answer({hit.chunk_id for hit in found.vector}, found.at.seq, await quiet.position(TENANT))
             _, row = await reader.document(mutation(0, "a").mutation.document, frozenset({"public"}), as_of=seq)

@@ -54,7 +54,7 @@ class SlicingWriter:
             raise PermanentError("a row is refused", reason="refused")
         return [DONE for _ in batch]
 
-    async def sweep(self, is_idle: Callable[[], bool]) -> Swept:
+    async def sweep(self, seconds: Callable[[], float]) -> Swept:
         return Swept(60.0)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from index.rows import Item
-from index.sweeper import Swept
+from index.sweeper import BUSY_SECONDS, IDLE_SECONDS, Swept
 from index.writer import Outcome, Unchanged, Waiting
 from runtime.clock import ManualClock
 from runtime.log_port import MemoryLog
@@ -23,15 +23,18 @@ class SweepingWriter:
     """Notes what it is asked to do; `sweeps` are what its next runs give."""
 
     sweeps: list[Swept | Exception] = field(default_factory=list)
+    commit_seconds: float = 0.0
     did: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
 
     async def commit(self, batch: Sequence[Item], waiting: Waiting) -> Sequence[Outcome]:
         self.did.append(f"commit {len(batch)}")
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.commit_seconds)
         return [Unchanged(conflict=False) for _ in batch]
 
-    async def sweep(self, is_idle: Callable[[], bool]) -> Swept:
-        self.did.append("sweep, idle" if is_idle() else "sweep")
+    async def sweep(self, seconds: Callable[[], float]) -> Swept:
+        self.did.append("sweep, idle" if seconds() == IDLE_SECONDS else "sweep")
+        self.seconds.append(seconds())
         await asyncio.sleep(0)
         found = self.sweeps.pop(0) if self.sweeps else Swept(60.0)
         if isinstance(found, Exception):
@@ -70,6 +73,12 @@ async def test_a_sweep_runs_between_commits_and_learns_whether_somebody_waits() 
     await bench.apply("a", "b")
     await bench.until("commit 1", "sweep", "commit 1", "sweep, idle")
     assert bench.swept == [Swept(0.0, closed=3), Swept(60.0)]
+
+
+async def test_a_run_between_commits_may_take_as_long_as_the_commit_before_it() -> None:
+    bench = Bench(SweepingWriter(commit_seconds=2 * BUSY_SECONDS))
+    await bench.apply("a", "b")
+    assert 2 * BUSY_SECONDS <= bench.writer.seconds[0] != IDLE_SECONDS
 
 
 async def test_an_idle_tenant_is_swept_on_until_nothing_is_due() -> None:
