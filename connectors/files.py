@@ -27,13 +27,30 @@ from schemas.topics import Topics
 from schemas.versions import Op
 
 CONNECTOR = "files"
+_OFFICE = "application/vnd.openxmlformats-officedocument."
 CONTENT_TYPES = {
     ".md": "text/markdown",
     ".markdown": "text/markdown",
     ".html": "text/html",
     ".htm": "text/html",
     ".txt": "text/plain",
+    ".xml": "application/xml",
+    ".rst": "text/x-rst",
+    ".org": "text/org",
+    ".csv": "text/csv",
+    ".tsv": "text/tab-separated-values",
+    ".json": "application/json",
+    ".docx": f"{_OFFICE}wordprocessingml.document",
+    ".pptx": f"{_OFFICE}presentationml.presentation",
+    ".xlsx": f"{_OFFICE}spreadsheetml.sheet",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".epub": "application/epub+zip",
+    ".eml": "message/rfc822",
+    ".msg": "application/vnd.ms-outlook",
+    ".rtf": "application/rtf",
+    ".pdf": "application/pdf",
 }
+"""What a folder's files are called and sent as; `prepare` looks at their bytes all the same."""
 VANISH_LIMIT = 0.2
 """More of a source's documents than this never vanish unasked: the folder is more likely wrong than empty."""
 

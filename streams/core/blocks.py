@@ -48,9 +48,9 @@ class ParsedDocument:
 
     title: str | None
     language: str | None
-    """As the document itself declares it (`en`, `pt`), never guessed."""
+    """A bare code (`en`, `pt`): as the document declares it, else as its text reads, if that is clear."""
     kind: str
-    """The format it was read from: text, markdown or html."""
+    """The format it was read from, such as markdown or pdf."""
     text: str
     blocks: tuple[Block, ...]
 
