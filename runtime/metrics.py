@@ -134,6 +134,9 @@ CACHE_PURGES = Metric(
 CACHE_ENTRIES = Metric("millstream_cache_entries", "gauge", "Answers in the answer cache")
 CACHE_BYTES = Metric("millstream_cache_bytes", "gauge", "Size of the answers in the answer cache, about")
 COMMITS_READ = Metric("millstream_commits_read_total", "counter", "Records of index.commits read by this process")
+COMMITS_FOLLOWED = Metric(
+    "millstream_commits_followed", "gauge", "1 while this process reads index.commits; 0: fewer answers from the cache"
+)
 COMMITS_LAG = Metric(
     "millstream_commits_lag_records", "gauge", "Records of index.commits that this process has not read"
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from runtime.log_port import LogTail, LostRecordsError, StoredRecord
-from runtime.metrics import COMMITS_LAG, COMMITS_READ, Metrics
+from runtime.metrics import COMMITS_FOLLOWED, COMMITS_LAG, COMMITS_READ, Metrics
 from schemas.codec import decode_any
 from schemas.errors import DecodeError, TransientError
 from schemas.records import Commit, TakeOver
@@ -43,6 +43,7 @@ class CommitFeed:
         self._listeners: list[_Listener] = []
         self._next: dict[int, int] = {}
         self._is_live = False
+        self._is_in_trouble = False
 
     @property
     def is_live(self) -> bool:
@@ -78,19 +79,27 @@ class CommitFeed:
         try:
             while True:
                 try:
-                    self._next = dict(await self._tail.start())
-                    self._is_live = True
-                    log.info("commits are read", partitions=len(self._next))
+                    await self._begin()
                     await self._follow()
-                except LostRecordsError as error:
-                    log.warning("commits were lost", reason=str(error))
                 except TransientError as error:
-                    log.warning("commits cannot be read", reason=str(error))
+                    self._tell_trouble(error)
                 self._gap()
                 await asyncio.sleep(self._retry_seconds)
         finally:
             self._gap()
             await self._tail.stop()
+
+    async def _begin(self) -> None:
+        self._next = dict(await self._tail.start())
+        self._is_live, self._is_in_trouble = True, False
+        self._metrics.set(COMMITS_FOLLOWED, 1)
+        log.info("commits are read", partitions=len(self._next))
+
+    def _tell_trouble(self, error: TransientError) -> None:
+        """Once, until they are read again."""
+        if not self._is_in_trouble:
+            log.warning("commits are not read: fewer answers from the cache, no changes told", reason=str(error))
+        self._is_in_trouble = True
 
     async def _follow(self) -> None:
         while True:
@@ -123,5 +132,6 @@ class CommitFeed:
     def _gap(self) -> None:
         if self._is_live:
             self._is_live = False
+            self._metrics.set(COMMITS_FOLLOWED, 0)
             for listener in tuple(self._listeners):
                 listener.on_gap()
