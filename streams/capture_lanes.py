@@ -5,9 +5,11 @@ records mostly end as dead letters stops, and the others go on; any other crash 
 """
 
 import asyncio
+import logging
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
@@ -19,9 +21,9 @@ from schemas.sources import SourceConfig, Sources
 from schemas.versions import Op
 from streams.capture import Captured, Capturer, SourceChangedError
 from streams.core.letter_limit import TooManyDeadLettersError
+from streams.core.progress import Verdict
 from streams.dead_letters import DeadLetters
 from streams.journal import Journal, Line
-from streams.process import StageProcess
 from streams.window import Delivery, Lease, LeaseEndedError, Work
 
 CAPTURE = "capture"
@@ -32,7 +34,24 @@ _AGAIN_SECONDS = 5.0
 
 log = structlog.get_logger("millstream.streams")
 
-BuildLane = Callable[[SourceConfig], Awaitable[StageProcess]]
+
+class Lives(Protocol):
+    """What captures one source, until `stop` is set or it crashes."""
+
+    stop: asyncio.Event
+    verdict: Verdict
+
+    @property
+    def crash_reason(self) -> BaseException | None:
+        """Why it crashed, if it did."""
+        ...
+
+    async def live(self) -> bool:
+        """From start to stop; whether it was a crash."""
+        ...
+
+
+BuildLane = Callable[[SourceConfig], Awaitable[Lives]]
 """Raises ConfigError and TransientError."""
 Watch = Callable[[Sources], Awaitable[None]]
 """Looks after the connectors of these sources until it is cancelled."""
@@ -87,7 +106,7 @@ class _Lane:
     """One source's app and its task. `parked`: it stopped for good, until it is declared anew."""
 
     source: SourceConfig
-    process: StageProcess
+    process: Lives
     task: "asyncio.Task[bool]"
     parked: bool = False
 
@@ -110,6 +129,7 @@ class CaptureProcess:
 
     async def run(self) -> int:
         """Live until a signal or a crash. Returns the exit code."""
+        logging.getLogger("asyncio").addFilter(_is_no_leftover)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop.set)
@@ -191,7 +211,7 @@ class CaptureProcess:
 
     def _park(self, lane: _Lane) -> bool:
         """Whether a crashed lane may stay away while the others go on."""
-        reason = lane.process.app.crash_reason
+        reason = lane.process.crash_reason
         if not isinstance(reason, TooManyDeadLettersError):
             return False
         lane.parked = True
@@ -214,6 +234,14 @@ class CaptureProcess:
                 f"port {self.metrics_port} cannot be listened on: is this stage running already? "
                 "Set MILLSTREAM_METRICS_PORT"
             ) from None
+
+
+def _is_no_leftover(record: logging.LogRecord) -> bool:
+    """An app of Faust that was stopped leaves tasks behind that wait for nothing any more. asyncio calls it an error when
+    they are collected; a process that goes on would log dozens with every lane that ends.
+    """
+    message = record.getMessage()
+    return not (message.startswith("Task was destroyed but it is pending") and "mode/utils/locks.py" in message)
 
 
 async def _until(stop: asyncio.Event, seconds: float) -> None:

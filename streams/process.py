@@ -100,6 +100,11 @@ class StageProcess:
         log.info("stage stopped", stage=self.stage, crashed=crashed)
         return crashed
 
+    @property
+    def crash_reason(self) -> BaseException | None:
+        """Why it crashed, if it did."""
+        return self.app.crash_reason
+
     async def _watch(self) -> bool:
         """Until `stop` is set or a crash; whether it was a crash."""
         progress = Progress(self.clock.monotonic())

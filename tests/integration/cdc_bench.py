@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import psycopg
 import yaml
 
 from connectors.debezium.apply import Applied, apply_connectors
-from connectors.debezium.names import capture_topic, slot_name
+from connectors.debezium.names import capture_topic, connector_name, slot_name
 from runtime.declarations import load_topics
 from runtime.kafka import KafkaAdmin, read_topic
 from runtime.settings import settings_from
@@ -86,6 +87,16 @@ class Cdc:
     def slot(self, source: str) -> str:
         return slot_name(self.settings.kafka_topic_prefix, source)
 
+    def connector(self, source: str) -> Callable[[str, str], None]:
+        """Ask Connect something about the source's connector: method and path."""
+        name = connector_name(self.settings.kafka_topic_prefix, source)
+
+        def ask(method: str, path: str) -> None:
+            url = f"{self.settings.connect_url}/connectors/{name}/{path}"
+            urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=30).close()
+
+        return ask
+
     def lag(self, source: str) -> int:
         """Records of the source's topic that capture has not acknowledged."""
         group, topic = f"millstream.capture.{source}", capture_topic(source)
@@ -116,9 +127,9 @@ class Cdc:
         letters = [decode(record.value or b"", DeadLetter) for record in read_topic(self.settings, DLQ)]
         return [letter for letter in letters if letter.stage not in set(Settlement)]
 
-    def until_told(self, source: str, expected: Callable[[], Mapping[Document, Told]], seconds: float = 60.0) -> None:
+    def until_told(self, source: str, expected: Callable[[], Mapping[Document, Told]], seconds: float = 200.0) -> None:
         """Wait until the log tells what a table holds. Fails with the documents that differ."""
-        deadline = time.monotonic() + seconds
+        deadline, pause = time.monotonic() + seconds, 0.2
         while True:
             wanted, found = dict(expected()), self.told(source)
             if found == wanted:
@@ -127,7 +138,8 @@ class Cdc:
                 differ = [key for key in {*wanted, *found} if wanted.get(key) != found.get(key)]
                 shown = [(key, _short(wanted.get(key)), _short(found.get(key))) for key in sorted(differ)[:5]]
                 raise AssertionError(f"{len(differ)} documents differ: {shown}; letters: {len(self.letters())}")
-            time.sleep(0.3)
+            time.sleep(pause)
+            pause = min(4.0, 1.5 * pause)  # reading the log takes what the stage would need
 
 
 def _short(told: Told | None) -> str:

@@ -53,7 +53,6 @@ class Workload:
     table: str
     operations: int
     seed: int
-    truncate_every: int = 2500
     connections: int = 4
     at: dict[int, Callable[[], None]] = field(default_factory=dict)
     """Called once, from a thread, when so many operations were committed."""
@@ -91,20 +90,16 @@ class Workload:
 
     async def _count(self, operations: int) -> None:
         before, self.done = self.done, self.done + operations
-        for number, act in list(self.at.items()):
-            if before < number <= self.done:
-                del self.at[number]
-                await asyncio.to_thread(act)
+        for number in [number for number in self.at if before < number <= self.done]:
+            await asyncio.to_thread(self.at.pop(number))
 
     def _statement(self, dice: random.Random) -> str:
         row, other = dice.randint(1, 120), dice.randint(1, 120)
         acl, tenant, mark = dice.choice(_ACLS), dice.choice(TENANTS), dice.randint(1, 10**9)
         table = self.table
-        if dice.random() < 1 / self.truncate_every:
-            return f"TRUNCATE {table}"
         insert = (
             f"INSERT INTO {table} VALUES ({row}, '{tenant}', 'new {mark}', {_LARGE}, {acl}, 'c{mark % 5}')"
-            " ON CONFLICT (id) DO NOTHING"
+            " ON CONFLICT (id) DO UPDATE SET title = excluded.title, body = excluded.body, acl = excluded.acl"
         )
         return dice.choices(
             (
@@ -117,5 +112,5 @@ class Workload:
                 f"UPDATE {table} SET category = 'c{mark % 7}' WHERE id BETWEEN {row} AND {row + 5}",
                 f"DELETE FROM {table} WHERE id = {row}",
             ),
-            weights=(30, 20, 10, 10, 5, 5, 5, 15),
+            weights=(30, 25, 5, 15, 5, 5, 5, 10),
         )[0]
