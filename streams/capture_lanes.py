@@ -237,8 +237,8 @@ class CaptureProcess:
 
 
 def _is_no_leftover(record: logging.LogRecord) -> bool:
-    """An app of Faust that was stopped leaves tasks behind that wait for nothing any more. asyncio calls it an error when
-    they are collected; a process that goes on would log dozens with every lane that ends.
+    """An app of Faust that was stopped leaves tasks behind that wait for nothing any more. asyncio calls it an error
+    when they are collected; a process that goes on would log dozens with every lane that ends.
     """
     message = record.getMessage()
     return not (message.startswith("Task was destroyed but it is pending") and "mode/utils/locks.py" in message)
