@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     embedding_model: str = Field(
         "sentence-transformers/all-MiniLM-L6-v2", description="fastembed model; the default is built from its wheel"
     )
+    vector_cache_mb: int = Field(
+        512, ge=0, le=1_048_576, description="vectors that `prepare` keeps on disk in state_dir; 0 = none"
+    )
     embedding_threads: int = Field(2, ge=1, le=64, description="ONNX Runtime threads of one process")
 
     ingest_host: str = Field("127.0.0.1", description="webhook receiver listens here")

@@ -38,6 +38,7 @@ from schemas.redaction import Action, Kind
 from schemas.versions import Op
 from streams.apply import DeadLettered
 from streams.hide import LeftOut, Passed, Sent, TakesNothing, Unreadable
+from streams.vectors import Obtained
 from streams.window import Delivery
 
 WITHDRAWAL_LOST = "withdrawal_dead_lettered"
@@ -148,10 +149,11 @@ class Journal:
         yield
         self._metrics.observe(STEP_SECONDS, self._clock.monotonic() - started, stage=self._stage, step=name)
 
-    def embedded(self, new: int, remembered: int) -> None:
-        """So many chunks got their vector from the model, so many from memory."""
-        self._metrics.count(CHUNKS, new, vector="embedded")
-        self._metrics.count(CHUNKS, remembered, vector="reused")
+    def embedded(self, obtained: Obtained) -> None:
+        """A document has its vectors: from the model, from memory, from the disk."""
+        self._metrics.count(CHUNKS, obtained.embedded, vector="embedded")
+        self._metrics.count(CHUNKS, obtained.remembered, vector="reused")
+        self._metrics.count(CHUNKS, obtained.stored, vector="stored")
 
     def found_personal(self, counts: Mapping[tuple[Kind, Action], int]) -> None:
         """A document had so many values of personal data of each kind, with what became of them."""

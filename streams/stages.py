@@ -146,6 +146,7 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
     from streams.pipeline import Pipeline
     from streams.recipe import recipe_of
     from streams.redact.policies import SourcePolicies
+    from streams.vector_cache import VectorCache
     from streams.vectors import Vectors
 
     topics = load_topics(settings)
@@ -170,7 +171,11 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
     activity, producer = Activity(), LogProducer(settings)
     log = LastingLog(producer)
     journal = Journal(PREPARE, metrics, clock)
-    vectors = Vectors(embedder, on_step=activity.stepped, on_answer=journal.embedded)
+    store = None
+    if settings.vector_cache_mb:
+        folder = settings.state_dir / "data" / "vectors"
+        store = VectorCache(folder, embedder.fingerprint, embedder.dimension, settings.vector_cache_mb)
+    vectors = Vectors(embedder, store=store, on_step=activity.stepped, on_answer=journal.embedded)
     pipeline = Pipeline(
         parser=parser,
         policies=policies,

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from index.embedding.port import Vectors as Rows
 from index.embedding.words import HashedWordsEmbedder
-from streams.vectors import Vectors
+from schemas.errors import UnreadableError
+from streams.vector_cache import VectorCache
+from streams.vectors import Obtained, Vectors
 
 
 class Noting(HashedWordsEmbedder):
@@ -93,3 +96,74 @@ async def test_nothing_to_embed_is_nothing() -> None:
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 100])
 async def test_any_number_of_texts_is_complete(count: int) -> None:
     assert len(await Vectors(HashedWordsEmbedder(dimension=8)).of(pairs("a", count))) == count
+
+
+class Poisonable(Noting):
+    """Fails on any run with the word, and gives no number for another."""
+
+    def embed(self, texts: Sequence[str]) -> Rows:
+        rows = super().embed(texts)
+        if any("poison" in text for text in texts):
+            raise RuntimeError("no")
+        rows[["strange" in text for text in texts]] = np.nan
+        return rows
+
+
+@pytest.mark.parametrize("word", ["poison", "strange"])
+async def test_a_text_the_model_fails_on_fails_its_document_alone(word: str) -> None:
+    vectors = Vectors(Poisonable())
+    wanted = [pairs("a", 5), [*pairs("b", 3), ("x", f"a {word} text"), *pairs("c", 60)], pairs("d", 5)]
+    outcomes = await asyncio.gather(*(vectors.of(texts) for texts in wanted), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [list, UnreadableError, list]
+    assert await vectors.of(pairs("c", 60)), "what it shared with nobody is embedded when it is asked for"
+
+
+async def test_two_documents_that_wait_for_one_text_outlive_each_other() -> None:
+    vectors = Vectors(Poisonable())
+    shared = ("s", "a shared text")
+    failing, good = await asyncio.gather(
+        vectors.of([("x", "poison"), shared]), vectors.of([shared]), return_exceptions=True
+    )
+    assert isinstance(failing, UnreadableError)
+    assert isinstance(good, list)
+
+
+async def test_texts_of_a_run_are_of_like_length_and_within_its_budget() -> None:
+    model = Noting()
+    vectors = Vectors(model, run_characters=400)
+    texts = [(f"{length}.{copy}", "x" * length) for copy in range(6) for length in (10, 50, 100)]
+    await vectors.of(texts)
+    assert sum(len(batch) for batch in model.batches) == len(texts)
+    for batch in model.batches:
+        assert len(batch) == 1 or max(map(len, batch)) * len(batch) <= 400
+        assert max(map(len, batch)) * len(batch) <= 1.25 * sum(map(len, batch)) + 100
+
+
+async def test_every_waiting_document_begins_a_run_in_its_turn() -> None:
+    model = Noting()
+    vectors = Vectors(model, run_texts=2)
+    await asyncio.gather(vectors.of(pairs("a", 9)), vectors.of([("long", "y" * 300)]), vectors.of(pairs("b", 9)))
+    place = next(number for number, batch in enumerate(model.batches) if "y" * 300 in batch)
+    assert place <= 2
+
+
+async def test_what_a_store_has_is_not_embedded_and_what_is_embedded_is_stored(tmp_path: Path) -> None:
+    seen: list[Obtained] = []
+    for embedded in (3, 0):
+        model = Noting()
+        store = VectorCache(tmp_path, model.fingerprint, 8, 1)
+        vectors = Vectors(model, store=store, on_answer=seen.append)
+        got = await vectors.of(pairs("a", 3))
+        assert got == [row.tobytes() for row in HashedWordsEmbedder(dimension=8).embed([t for _, t in pairs("a", 3)])]
+        vectors.close()
+        assert sum(len(batch) for batch in model.batches) == embedded
+    assert seen == [Obtained(3, 0, 0), Obtained(0, 0, 3)]
+
+
+async def test_a_copy_of_a_thousand_chunks_in_another_document_is_not_embedded() -> None:
+    seen: list[Obtained] = []
+    model = Noting()
+    vectors = Vectors(model, on_answer=seen.append)
+    await vectors.of(pairs("a", 1000))
+    await vectors.of(pairs("a", 1000))
+    assert seen == [Obtained(1000, 0, 0), Obtained(0, 1000, 0)]
