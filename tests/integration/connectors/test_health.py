@@ -3,9 +3,11 @@
 import asyncio
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from connectors.debezium.connect_client import ConnectClient
 from connectors.debezium.health import SourceHealth, SourceWatch
@@ -63,6 +65,13 @@ def good_in_the_end(health: SourceHealth) -> None:
             return
         time.sleep(0.25)
     raise AssertionError(str(bad(health)))
+
+
+class PassingHealth(SourceHealth):
+    """Takes every failure for one that passes."""
+
+    async def look(self) -> tuple[SourceFinding, ...]:
+        return tuple(replace(finding, transient=not finding.ok) for finding in await super().look())
 
 
 def drop_slot(database: Database) -> None:
@@ -192,6 +201,13 @@ def test_a_task_that_failed_is_named_alerted_and_started_again(
     for _ in range(2):
         asyncio.run(watching.step())
     assert metrics.value(ALERTS, alert="source_connector") == 1
+    hopeful = SourceWatch(PassingHealth(settings, environment, WANTED, SystemClock()), metrics, SystemClock())
+    with capture_logs() as lines:
+        for _ in range(2):
+            asyncio.run(hopeful.step())
+    restarted = [line["source"] for line in lines if line["event"] == "source_restarted"]
+    assert restarted == ["notes"], "at once, and not again before its time"
+    bad_in_the_end(health, ("notes", "connector"))
     database.execute("INSERT INTO calm VALUES (2, 'two', 'goes on')")
     asyncio.run(until_row(settings, "calm", {"id": 2, "title": "two", "body": "goes on"}))
     database.execute("UPDATE notes SET body = 'short' WHERE id = 4")

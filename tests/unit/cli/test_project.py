@@ -48,6 +48,14 @@ def test_an_edit_never_moves_documents_or_turns_their_order_back(after: str, say
             check_change(before, edited)
 
 
+def test_a_source_that_becomes_a_table_needs_a_higher_epoch() -> None:
+    block = "{dsn_env: DSN, table: public.wiki, columns: {key: [id], body: body}}"
+    table = f"version: 1\nsources: [{{name: wiki, tenant: acme, kind: postgres, epoch: EPOCH, postgres: {block}}}]\n"
+    with pytest.raises(ConfigError, match="a change of kind needs a higher epoch than 1"):
+        check_change(parse_sources(ONE), parse_sources(table.replace("EPOCH", "1")))
+    check_change(parse_sources(ONE), parse_sources(table.replace("EPOCH", "2")))
+
+
 def test_sources_in_force_are_listed(project: Project) -> None:
     listed = json.loads(project.run("source", "list", "--json").stdout)
     assert [source["name"] for source in listed] == ["handbook", "helpdesk"]
