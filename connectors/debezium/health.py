@@ -5,7 +5,7 @@ what turned good: one log line and one count of ALERTS each.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -144,11 +144,6 @@ async def watch(health: SourceHealth, metrics: Metrics, clock: Clock, *, every_s
     while True:
         await watching.step()
         await asyncio.sleep(every_seconds)
-
-
-def unwell(findings: Sequence[SourceFinding]) -> tuple[SourceFinding, ...]:
-    """The findings that are not ok."""
-    return tuple(finding for finding in findings if not finding.ok)
 
 
 def _fields(finding: SourceFinding) -> dict[str, str]:

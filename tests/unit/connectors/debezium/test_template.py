@@ -70,11 +70,14 @@ def test_only_columns_that_the_source_names_leave_the_database() -> None:
         ("producer.override.enable.idempotence", "true"),
         ("producer.override.max.request.size", "16777216"),
         ("snapshot.mode", "when_needed"),
-        ("post.processors.reselect.reselect.unavailable.values", "true"),
     ],
 )
 def test_what_a_correct_capture_hangs_on_is_stated(option: str, value: str) -> None:
     assert connector_config(source(), AROUND)[option] == value
+
+
+def test_debezium_mixes_no_row_of_then_with_columns_of_now() -> None:
+    assert "post.processors" not in connector_config(source(), AROUND)
 
 
 def test_an_outbox_is_read_from_its_stream_alone() -> None:
