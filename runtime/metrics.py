@@ -151,6 +151,10 @@ METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) 
 """Every metric, in the order of declaration."""
 
 
+_Child = tuple[str, tuple[tuple[str, str], ...]]
+"""A metric's name, and its labels with their values."""
+
+
 class Metrics:
     """Records into a registry of its own; a process builds one.
 
@@ -164,6 +168,9 @@ class Metrics:
         self._counters: dict[Metric, Counter] = {}
         self._gauges: dict[Metric, Gauge] = {}
         self._histograms: dict[Metric, Histogram] = {}
+        # One child a set of labels: looking it up in the library takes longer than counting.
+        self._counted: dict[_Child, Counter] = {}
+        self._observed: dict[_Child, Histogram] = {}
         for metric in METRICS:
             self._declare(metric)
 
@@ -179,13 +186,21 @@ class Metrics:
 
     def count(self, metric: Metric, amount: float = 1, **labels: str) -> None:
         """Add to a counter."""
-        counter = self._counters[metric]
-        (counter.labels(**labels) if metric.labels or labels else counter).inc(amount)
+        key = (metric.name, tuple(labels.items()))
+        counter = self._counted.get(key)
+        if counter is None:
+            family = self._counters[metric]
+            counter = self._counted[key] = family.labels(**labels) if metric.labels or labels else family
+        counter.inc(amount)
 
     def observe(self, metric: Metric, value: float, **labels: str) -> None:
         """Put one value into a histogram."""
-        histogram = self._histograms[metric]
-        (histogram.labels(**labels) if metric.labels or labels else histogram).observe(value)
+        key = (metric.name, tuple(labels.items()))
+        histogram = self._observed.get(key)
+        if histogram is None:
+            family = self._histograms[metric]
+            histogram = self._observed[key] = family.labels(**labels) if metric.labels or labels else family
+        histogram.observe(value)
 
     def set(self, metric: Metric, value: float, **labels: str) -> None:
         """Set a gauge."""
