@@ -45,6 +45,7 @@ app.add_typer(keys.app, name="key")
 app.add_typer(sources.app, name="source")
 app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dlq")
+benching.app.command("ingest", help=bench_preparing.INGEST)(bench_preparing.ingest)
 benching.app.command("pii", help=bench_preparing.PII)(bench_preparing.pii)
 app.add_typer(benching.app, name="bench")
 

@@ -1,4 +1,4 @@
-"""`millstream bench pii`: what looking for personal data finds and costs, in this process: no stack is needed."""
+"""`millstream bench ingest|pii`: what preparing documents costs, in this process: no stack is needed."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,34 @@ PII = (
     "versions, products, cities. A value counts as touched when part of it is taken out. Needs the extra `ner`; the "
     "stack need not run. Two figures in milliseconds per kilobyte, parsing and cutting included."
 )
+
+
+INGEST = (
+    "How many chunks a second preparing makes of documents, against the bare f32 model on the same chunks.\n\n"
+    "Generated documents go through the whole of prepare (decode, parse, redact, cut, embed) with its parser "
+    "processes, 64 at once, no Kafka and no store; the bare model then embeds the same texts. ratio_to_embedder is "
+    "the one over the other: without names of people, and with every kind of personal data (needs the extra `ner`)."
+)
+
+
+def ingest(
+    documents: Annotated[int, typer.Option("--documents", "-n", min=8, help="generated documents")] = 60,
+    seed: Seed = 1,
+    as_json: bool = JSON,
+) -> None:
+    """Chunks a second of preparing, against the bare model."""
+    import uvloop
+
+    from benchmarks import ingest as benchmark
+    from cli.session import open_settings
+    from runtime.declarations import load_topics
+
+    with errors_in_one_line():
+        plan = benchmark.IngestPlan(documents, seed, load_topics(open_settings()))
+        model = _model()
+        with shown_progress() as progress:
+            figures = uvloop.run(benchmark.measure(plan, model, (), looking_at_nothing(), progress))
+        show_figures(figures, as_json)
 
 
 def pii(
