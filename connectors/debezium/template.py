@@ -23,7 +23,6 @@ SYSTEM = "millstream.system"
 HEARTBEAT_PREFIX = "millstream"
 HEARTBEAT_SECONDS = 10
 _JSON = "org.apache.kafka.connect.json.JsonConverter"
-_RESELECT = "io.debezium.processors.reselect.ReselectColumnsPostProcessor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,6 @@ def connector_config(source: SourceConfig, around: Surroundings) -> dict[str, st
         "publication.autocreate.mode": "disabled",
         **_events(table, around.max_document_bytes),
         **_snapshot(table),
-        **_reselect(),
         **_records(f"{around.topic_prefix}{capture_topic(source.name)}"),
         **_failures(),
         MAPPING: mapping_digest(source),
@@ -100,7 +98,11 @@ def _database(endpoint: Endpoint, password: str) -> dict[str, str]:
 
 
 def _events(table: PostgresTable, max_document_bytes: int) -> dict[str, str]:
-    """Which rows and columns become events, and how values are written: exactly, as text."""
+    """Which rows and columns become events, and how values are written: exactly, as text.
+
+    An update that leaves a large column alone comes without it. Debezium's reselect would read that column alone, as it
+    is now: a text of now under an acl of then. Capture reads the row as a whole (docs/adr/0017).
+    """
     named = tuple(dict.fromkeys((*table.columns.named, *table.pii_columns)))
     cut = tuple(column for column in named if column not in table.columns.key)
     return {
@@ -138,19 +140,6 @@ def _snapshot(table: PostgresTable) -> dict[str, str]:
         # STARTED and COMPLETED, in the source's own topic, around the rows.
         "notification.enabled.channels": "sink",
         "notification.sink.topic.name": "notifications",
-    }
-
-
-def _reselect() -> dict[str, str]:
-    """An update that leaves a large column alone does not carry it: Debezium reads it from the table then."""
-    return {
-        "post.processors": "reselect",
-        "post.processors.reselect.type": _RESELECT,
-        "post.processors.reselect.reselect.unavailable.values": "true",
-        "post.processors.reselect.reselect.null.values": "false",
-        "post.processors.reselect.reselect.use.event.key": "true",
-        # A row that is gone by then leaves the placeholder, and its delete follows: no reason to fail.
-        "post.processors.reselect.reselect.error.handling.mode": "warn",
     }
 
 

@@ -23,7 +23,7 @@ from schemas.versions import Op, Version
 from streams.capture import Captured, Capturer, SourceChangedError, is_barrier
 from streams.window import Delivery, Lease, LeaseEndedError, Window
 from tests.unit.connectors import debezium_records as debezium
-from tests.unit.connectors.test_rows import GUARDED, OUTBOX, PLAIN
+from tests.unit.connectors.test_rows import GUARDED, OUTBOX, PLAIN, SHARED
 from tests.unit.streams.records import topics
 
 TOPIC = "cdc.articles"
@@ -264,10 +264,19 @@ class TestRowsWithoutALargeColumn:
         assert {(change.acl, change.body) for change in changes} == {(("hr",), b"Secret."), (("hr",), None)}
         assert table.documents() == {"1": "now"}
 
-    async def test_a_row_that_is_gone_leaves_its_acl_alone_and_no_dead_letter(self) -> None:
+    async def test_a_row_that_is_gone_says_nothing_and_is_no_dead_letter(self) -> None:
         table = Table(GUARDED)
         (done,) = await table.capture(table.row("u", 200, 1, body=PLACEHOLDER, acl=["hr"]))
-        assert (done.ops, done.refused) == ((Op.ACL,), None)
+        assert (done.ops, done.refused) == ((), None)
+        assert list(table.log.records(CHANGES)) == []
+
+    async def test_a_row_that_is_gone_still_leaves_its_old_tenant(self) -> None:
+        table = Table(SHARED)
+        before = {"id": 1, "title": "T", "body": None, "acl": None, "tenant": "acme"}
+        after = {**before, "tenant": "zeta", "body": PLACEHOLDER}
+        moved = table.tell(debezium.row("u", 200, before=before, after=after), debezium.key(id=1))
+        (done,) = await table.capture(moved)
+        assert (done.ops, done.refused) == ((Op.DELETE,), None)
 
     async def test_a_database_that_is_away_is_waited_for(self) -> None:
         table = Table()
