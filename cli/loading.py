@@ -17,7 +17,7 @@ def load(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="return when all of it is answerable")] = True,
     as_json: bool = JSON,
 ) -> None:
-    """Load a folder of documents (text, HTML, Office, PDF, mail): sends what is new or changed, deletes what is gone."""
+    """Load a folder of documents (text, HTML, Office, PDF, mail): sends what changed, deletes what is gone."""
     from dataclasses import asdict
 
     from cli.folder import load_folder

@@ -55,7 +55,11 @@ def decode(body: bytes, content_type: str | None, kind: Format) -> str:
 
 
 def plain(text: str) -> str:
-    """A text with `\\n` line ends and without control characters."""
+    """A text with `\\n` line ends and without control characters or halves of surrogate pairs."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").translate(_CONTROL)
 
 

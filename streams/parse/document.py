@@ -1,15 +1,18 @@
 """One document from bytes to text with structure: the whole way, in this process. `ParserPool` runs it in another."""
 
+import re
 from dataclasses import dataclass, replace
 from functools import cache
 
 from schemas.errors import UnreadableError
 from streams.core.blocks import BlockKind, ParsedDocument, Piece, assemble
 from streams.parse import quiet
-from streams.parse.charset import decode
+from streams.parse.charset import decode, plain
 from streams.parse.format import Format, format_of
 from streams.parse.limits import Limits
 from streams.parse.reading import Reading
+
+_LANGUAGE = re.compile(r"[a-z]{2,8}")
 
 
 def read_document(body: bytes, content_type: str | None, name: str, limits: Limits | None = None) -> ParsedDocument:
@@ -23,12 +26,19 @@ def read_document(body: bytes, content_type: str | None, name: str, limits: Limi
 
     kind = format_of(body, content_type, name)
     reading = _Reader(limits or Limits()).read(kind, body, content_type)
-    document = assemble(reading.pieces, title=reading.title, language=reading.language, kind=kind)
+    pieces = (replace(piece, text=plain(piece.text)) for piece in reading.pieces)
+    title = plain(reading.title) if reading.title else None
+    document = assemble(pieces, title=title, language=_code(reading.language), kind=kind)
     if not document.blocks:
         raise UnreadableError("the document has no text", reason="empty")
     if document.language is None:
         document = replace(document, language=language.detected(document.blocks))
     return document
+
+
+def _code(language: str | None) -> str | None:
+    """What every chunk row would carry is a language (RFC 5646's primary subtag), or nothing."""
+    return language if language and _LANGUAGE.fullmatch(language) else None
 
 
 @dataclass(slots=True)
@@ -101,7 +111,7 @@ class _Reader:
 
     def _text(self, kind: Format, text: str) -> Reading:
         from streams.parse import json_text, org, rst, sheets, xml
-        from streams.parse import text as plain
+        from streams.parse import text as prose
 
         if not text.strip():
             return Reading([])
@@ -122,7 +132,7 @@ class _Reader:
                 return sheets.read_delimited(text, "\t")
             case Format.JSON:
                 return json_text.read(text)
-        return plain.read(text)
+        return prose.read(text)
 
 
 def _elements(piece: Piece) -> int:

@@ -38,14 +38,18 @@ class Line:
     size: float
 
 
+_LEADER = re.compile(r"(?:\.\s?){5,}\s*\w{0,6}$")
+_CAPITALS = re.compile(r"(?:[\d.]{1,8}\s+)?[^\W\d_][^\d]{5,80}")
+
+
 def pieces_of(pages: Sequence[Sequence[Line]]) -> list[Piece]:
     """The pieces of a document from the lines of its pages, top to bottom."""
-    lines = [line for page in without_repeated(pages) for line in page]
+    lines = [line for page in without_repeated(pages) for line in page if not _LEADER.search(line.text)]
     levels = _levels(lines)
     pieces: list[Piece] = []
     for run in _runs(lines, levels):
         first = run[0]
-        level = levels.get(_rounded(first.size), 0) if _fits_heading(run) else 0
+        level = _level(run, levels)
         if level:
             pieces.append(Piece(BlockKind.HEADING, " ".join(line.text for line in run), level, first.page))
         elif _BULLET.match(first.text):
@@ -60,12 +64,28 @@ def pieces_of(pages: Sequence[Sequence[Line]]) -> list[Piece]:
     return pieces
 
 
+def _level(run: Sequence[Line], levels: dict[float, int]) -> int:
+    """A heading's level, 0 for anything else: set larger than the rest, or in capitals."""
+    if not _fits_heading(run):
+        return 0
+    if len(run) == 1 and _in_capitals(run[0]):
+        return min(max(levels.values(), default=0) + 1, _HEADING_LEVELS)
+    return levels.get(_rounded(run[0].size), 0)
+
+
+def _in_capitals(line: Line) -> bool:
+    return line.text.isupper() and bool(_CAPITALS.fullmatch(line.text))
+
+
 def without_repeated(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
     """The pages without page numbers and the headers and footers that at least half of them share, digits aside."""
     if len(pages) < 2:
         return [list(page) for page in pages]
-    edges = [_edges(page) for page in pages]
-    seen = Counter(key for page, places in zip(pages, edges, strict=True) for key in {_key(page[p]) for p in places})
+    edges = [_edges(page, _EDGE_LINES) for page in pages]
+    # Of a short page less is edge: its few lines may resemble other pages' and still be what it says.
+    seen = Counter(
+        key for page in pages for key in {_key(page[p]) for p in _edges(page, min(_EDGE_LINES, -(-len(page) // 8)))}
+    )
     repeated = {key for key, count in seen.items() if count >= 2 and count * 2 >= len(pages)}
     return [
         [
@@ -77,10 +97,10 @@ def without_repeated(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
     ]
 
 
-def _edges(page: Sequence[Line]) -> set[int]:
-    """Places of a page's first and last lines."""
+def _edges(page: Sequence[Line], lines: int) -> set[int]:
+    """Places of so many first and so many last lines of a page."""
     order = sorted(range(len(page)), key=lambda place: -page[place].bottom)
-    return set(order[:_EDGE_LINES]) | set(order[-_EDGE_LINES:])
+    return set(order[:lines]) | set(order[len(order) - lines :])
 
 
 def _key(line: Line) -> str:
@@ -104,11 +124,11 @@ def _levels(lines: Iterable[Line]) -> dict[float, int]:
 
 
 def _runs(lines: Iterable[Line], levels: dict[float, int]) -> Iterator[list[Line]]:
-    """Lines that belong together: one below the other, of one size, in one column."""
-    for _, group in groupby(lines, key=lambda line: (line.page, _rounded(line.size) in levels, _rounded(line.size))):
+    """Lines that belong together: one below the other, all of a heading's size or none, in one column."""
+    for _, group in groupby(lines, key=lambda line: (line.page, levels.get(_rounded(line.size), 0))):
         run: list[Line] = []
         for line in group:
-            if run and not _follows(run[-1], line):
+            if run and (not _follows(run[-1], line) or _in_capitals(line) or _in_capitals(run[-1])):
                 yield run
                 run = []
             run.append(line)

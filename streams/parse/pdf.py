@@ -13,7 +13,19 @@ from streams.parse.layout import Line, pieces_of
 from streams.parse.limits import Limits
 from streams.parse.reading import Reading
 
-_NOT_TITLES = ("microsoft", "untitled", "powerpoint", "unbenannt", ".doc", ".indd", ".ppt", ".xls", ".tex", ".pdf")
+_NOT_TITLES = (
+    "microsoft",
+    "untitled",
+    "powerpoint",
+    "unbenannt",
+    ".doc",
+    ".indd",
+    ".ppt",
+    ".xls",
+    ".tex",
+    ".pdf",
+    ":\\",
+)
 _FEWEST_LETTERS = 2
 
 
@@ -69,8 +81,12 @@ def _line(letters: pypdfium2.PdfTextPage, text: str, first: int, page: int) -> L
     begin = raw.FPDFText_GetCharIndexFromTextIndex(letters, first)
     end = raw.FPDFText_GetCharIndexFromTextIndex(letters, first + len(text) - 1)
     shown = " ".join(text.replace("\ufffe", "-").replace("\x02", "-").split())
+    # A bullet or a quote may be set in another size than the words behind it.
+    letter = next((place for place, one in enumerate(text) if one.isalnum()), 0)
+    telling = raw.FPDFText_GetCharIndexFromTextIndex(letters, first + letter)
     try:
-        left, bottom, _, top = letters.get_charbox(max(begin, 0), loose=True)
+        left = letters.get_charbox(max(begin, 0), loose=True)[0]
+        _, bottom, _, top = letters.get_charbox(max(telling, 0), loose=True)
         right = letters.get_charbox(max(end, 0), loose=True)[2]
     except pypdfium2.PdfiumError:
         return Line(shown, page, 0.0, 0.0, 0.0, 0.0)

@@ -261,3 +261,11 @@ def test_a_secluded_process_can_neither_connect_nor_start_another() -> None:
 
 def test_what_is_no_language_is_not_one() -> None:
     assert read_document(b"<html lang='" + b"x" * 100_000 + b"'><p>text", None, "a.html").language is None
+
+
+def test_control_characters_and_half_pairs_never_leave_the_parser() -> None:
+    document = read_document(
+        b'{"title": "a\\u0000b", "text": "one \\ud800 two \\u0007 three"}', "application/json", "x"
+    )
+    assert (document.title, document.text) == ("a b", "title: a b\ntext: one \ufffd two   three")
+    document.text.encode()

@@ -1,0 +1,74 @@
+"""Lines on pages as pieces: what belongs together, what is a heading, what only repeats."""
+
+from streams.core.blocks import BlockKind
+from streams.parse.layout import Line, pieces_of, without_repeated
+
+
+def line(text: str, place: int, page: int = 1, size: float = 10.0, right: float = 500.0) -> Line:
+    """A line of a page, `place` lines from its top."""
+    return Line(text, page, 50.0, right, 800.0 - 12.0 * place, size)
+
+
+def page(number: int, *texts: str) -> list[Line]:
+    return [line(text, 10 * place, number) for place, text in enumerate(texts)]
+
+
+def seen(*lines: Line) -> list[tuple[str, str]]:
+    return [(piece.kind.value, piece.text) for piece in pieces_of([lines])]
+
+
+def test_lines_of_a_paragraph_are_joined_and_words_mended() -> None:
+    lines = line("The pump is ser-", 0), line("viced every quarter", 1), line("by two engineers.", 2)
+    assert seen(*lines) == [("paragraph", "The pump is serviced every quarter by two engineers.")]
+
+
+def test_lines_that_end_early_stay_lines() -> None:
+    lines = line("Aurora Ltd", 0, right=150), line("1 Harbour Street", 1, right=200), line("A full line of text", 2)
+    assert seen(*lines) == [("paragraph", "Aurora Ltd\n1 Harbour Street\nA full line of text")]
+
+
+def test_a_gap_parts_paragraphs() -> None:
+    assert len(seen(line("One.", 0), line("Two.", 3))) == 2
+
+
+def test_larger_lines_and_lines_in_capitals_are_headings() -> None:
+    lines = (line("Manual", 0, size=20), line("Service", 3, size=14), line("The pump is serviced often.", 6),
+             line("3. SAFETY RULES", 9), line("Close the valve first.", 10))  # fmt: skip
+    pieces = pieces_of([lines])
+    headings = [(piece.text, piece.level) for piece in pieces if piece.kind is BlockKind.HEADING]
+    assert headings == [("Manual", 1), ("Service", 2), ("3. SAFETY RULES", 3)]
+
+
+def test_items_begin_at_bullets_and_numbers() -> None:
+    lines = line("• Close the valve", 0), line("and wait.", 1), line("2. Look at it.", 2)
+    assert seen(*lines) == [("list_item", "Close the valve and wait."), ("list_item", "2. Look at it.")]
+
+
+def test_headers_footers_and_page_numbers_that_repeat_are_left_out() -> None:
+    pages = [page(number, "Aurora 2026", f"Words {number}.", "More.", "And.", f"Page {number} of 3", f"- {number} -")
+             for number in (1, 2, 3)]  # fmt: skip
+    assert [line.text for one in without_repeated(pages) for line in one if line.page == 2] == [
+        "Words 2.",
+        "More.",
+        "And.",
+    ]
+
+
+def test_a_line_that_repeats_in_the_middle_of_pages_stays() -> None:
+    pages = [page(number, *(f"{word} {number}{word}" for word in "abc"), "Stay.", *"defghi") for number in (1, 2)]
+    assert all("Stay." in [line.text for line in one] for one in without_repeated(pages))
+
+
+def test_a_single_page_loses_nothing() -> None:
+    assert len(without_repeated([page(1, "Header", "Text.", "1")])[0]) == 3
+
+
+def test_a_table_of_contents_is_left_out() -> None:
+    assert seen(line("1 Introduction . . . . . . . . 3", 0), line("2 Use ........ 14", 1), line("Words.", 5)) == [
+        ("paragraph", "Words.")
+    ]
+
+
+def test_a_paragraph_goes_on_over_the_page() -> None:
+    pieces = pieces_of([[line("It goes on and", 0)], [line("on to its end.", 0, page=2)]])
+    assert [(piece.text, piece.page) for piece in pieces] == [("It goes on and on to its end.", 1)]
