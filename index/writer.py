@@ -182,15 +182,29 @@ class TenantWriter:
         self._head = head
         return outcomes
 
-    async def sweep(self, seconds: Callable[[], float] = _idle) -> Swept:
-        """Close and remove what nobody can ask for any more, bounded (index.sweeper). Without an epoch, nothing: the
-        next commit takes over.
+    async def begin_history(self) -> None:
+        """Nothing before the newest position can be asked as of any more: what a rebuild passed through on its way is
+        no history. Raises as `take_over`.
+        """
+        head, self._head = self._head, None
+        head = head or await self.take_over()
+        head = replace(head, history_from=head.seq)
+        await self._index.put_head(head)
+        await self._older_heads(head.epoch)
+        self._sweeper.begin(head)
+        self._head = head
+
+    async def sweep(self, seconds: Callable[[], float] = _idle, *, take_over: bool = False) -> Swept:
+        """Close and remove what nobody can ask for any more, bounded (index.sweeper). Without an epoch, nothing, unless
+        it shall `take_over` for it: else the next commit does.
 
         `seconds`: how long the run may take, asked again before each of its steps. On any error the writer has no epoch
         any more. Raises TransientError (as SupersededError too), BrokenIndexError.
         """
         if self._head is None:
-            return Swept(_WITHOUT_EPOCH_SECONDS)
+            if not take_over:
+                return Swept(_WITHOUT_EPOCH_SECONDS)
+            self._head = await self.take_over()
         if (wait := self._sweeper.due_in(self._head)) > 0:
             return Swept(wait)
         head, self._head = self._head, None

@@ -172,6 +172,45 @@ class KafkaTail:
             await consumer.stop()
 
 
+class KafkaSpan:
+    """`LogSpan` on Kafka: partitions assigned by hand, no group, nothing committed. Construct it inside the loop."""
+
+    def __init__(self, settings: Settings, topic: str, partitions: int, *, wait_seconds: float = 0.2) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._partitions = [TopicPartition(settings.kafka_topic_prefix + topic, n) for n in range(partitions)]
+        self._wait_ms = round(wait_seconds * 1000)
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def start(self, begins: Mapping[int, int]) -> Mapping[int, int]:
+        """See `runtime.log_port.LogSpan`."""
+        await self.stop()
+        consumer = self._consumer = _consumer(self._settings, group=None, reset="earliest")
+        try:
+            await consumer.start()
+            ends = await consumer.end_offsets(self._partitions)
+        except KafkaError as error:
+            raise TransientError(f"the end of {self._topic} cannot be found: {type(error).__name__}") from None
+        consumer.assign(self._partitions)
+        for at in self._partitions:
+            consumer.seek(at, begins.get(at.partition, 0))
+        return {at.partition: end for at, end in ends.items()}
+
+    async def read(self) -> Sequence[StoredRecord]:
+        """See `runtime.log_port.LogSpan`."""
+        assert self._consumer is not None
+        try:
+            return _stored(self._topic, await self._consumer.getmany(timeout_ms=self._wait_ms))
+        except KafkaError as error:
+            raise TransientError(f"{self._topic} cannot be read: {type(error).__name__}") from None
+
+    async def stop(self) -> None:
+        """See `runtime.log_port.LogSpan`."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+
 class KafkaShare:
     """`LogShare` on Kafka: partitions assigned by hand, offsets committed under a group's name that nobody joins."""
 

@@ -48,6 +48,9 @@ _POLL_SECONDS = 0.1
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
+_HAS_MEMBERS = frozenset(
+    {KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP, KafkaError.GROUP_SUBSCRIBED_TO_TOPIC}
+)
 _ABSENT = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID, KafkaError._UNKNOWN_TOPIC})
 
 
@@ -256,6 +259,17 @@ class KafkaAdmin:
         (outcome,) = self._admin.list_consumer_group_offsets(request).values()
         found: ConsumerGroupTopicPartitions = self._result(outcome)
         return {entry.partition: entry.offset for entry in found.topic_partitions or () if entry.offset >= 0}
+
+    def set_group_offsets(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+        """Let a group that has no members begin at these offsets; a group that has some keeps what it has."""
+        wanted = [TopicPartition(self._prefix + topic, number, offset) for number, offset in offsets.items()]
+        request = [ConsumerGroupTopicPartitions(self._prefix + group, wanted)]
+        for outcome in self._admin.alter_consumer_group_offsets(request).values():
+            try:
+                outcome.result(timeout=self._seconds + 5)
+            except KafkaException as error:
+                if error.args[0].code() not in _HAS_MEMBERS:
+                    raise _admin_error(error) from None
 
     def lag(self, group: str, topic: str) -> dict[int, int]:
         """Records of each partition that the group has not acknowledged (an upper bound on a compacted topic)."""

@@ -6,7 +6,8 @@ their `append` was entered, and coordinates come back only when the record is sa
 
 `LogTail` reads what is appended to one topic from now on, in every process that asks, each for itself: Kafka's is
 `runtime.aio_kafka.KafkaTail`, the twin `MemoryTail`. `LogShare` reads some partitions on behalf of a group, from where
-it has acknowledged to: `runtime.aio_kafka.KafkaShare` and `MemoryShare`.
+it has acknowledged to: `runtime.aio_kafka.KafkaShare` and `MemoryShare`. `LogSpan` reads a whole topic from offsets
+that its caller keeps: `runtime.aio_kafka.KafkaSpan` and `MemorySpan`.
 """
 
 import asyncio
@@ -158,6 +159,56 @@ class MemoryTail:
 
     def _end(self, partition: int) -> int:
         return sum(1 for _ in self._log.records(self._topic, partition))
+
+
+class LogSpan(Protocol):
+    """All partitions of one topic, from offsets that the caller keeps. Not safe for concurrent calls."""
+
+    async def start(self, begins: Mapping[int, int]) -> Mapping[int, int]:
+        """Begin at partition -> offset; a partition that is not named begins with its oldest record. Returns every
+        partition's end as it is now. Raises TransientError.
+        """
+        ...
+
+    async def read(self) -> Sequence[StoredRecord]:
+        """What comes next, each partition's records in order; waits for the first, but not for ever.
+
+        Raises TransientError.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Release connections."""
+        ...
+
+
+class MemorySpan:
+    """The in-memory twin of `LogSpan`, on a `MemoryLog`."""
+
+    def __init__(self, log: MemoryLog, topic: str, partitions: int, *, batch: int = 100) -> None:
+        self._log = log
+        self._topic = topic
+        self._next = dict.fromkeys(range(partitions), 0)
+        self._batch = batch
+
+    async def start(self, begins: Mapping[int, int]) -> Mapping[int, int]:
+        """See `LogSpan.start`."""
+        self._next |= begins
+        return {partition: len(list(self._log.records(self._topic, partition))) for partition in self._next}
+
+    async def read(self) -> Sequence[StoredRecord]:
+        """See `LogSpan.read`."""
+        await asyncio.sleep(0)
+        found = [
+            record
+            for partition, offset in self._next.items()
+            for record in list(self._log.records(self._topic, partition))[offset : offset + self._batch]
+        ]
+        self._next |= {record.coordinates.partition: record.coordinates.offset + 1 for record in found}
+        return found
+
+    async def stop(self) -> None:
+        """See `LogSpan.stop`."""
 
 
 class LogShare(Protocol):

@@ -21,7 +21,6 @@ from schemas.identity import Document, Tenant
 from schemas.records import Hide, Mutation
 from schemas.topics import Topics
 from streams.core.retry import CommitSingly, Crash, DeadLetter, Failures, RetrySame, Wait, decide
-from streams.dead_letters import DeadLetters
 from streams.deliveries import decode_delivery
 from streams.window import Delivery, Lease, LeaseEndedError
 
@@ -42,8 +41,18 @@ class Writer(Protocol):
         """
         ...
 
-    async def sweep(self, seconds: Callable[[], float]) -> Swept:
-        """One run of the sweep, between commits; at most so many `seconds`, asked again before each of its steps."""
+    async def sweep(self, seconds: Callable[[], float], *, take_over: bool) -> Swept:
+        """One run of the sweep, between commits; at most so many `seconds`, asked again before each of its steps. Without
+        an epoch only where it shall `take_over`.
+        """
+        ...
+
+
+class Letters(Protocol):
+    """Where a record goes that cannot be committed."""
+
+    async def put(self, delivery: Delivery, error: PermanentError, attempts: int) -> object:
+        """Returns once it is safe; what is raised instead ends the process."""
         ...
 
 
@@ -137,7 +146,7 @@ _NO_HOOKS = Hooks()
 class TenantQueue:
     """The mutations and hides of one tenant during one lease, and its writer."""
 
-    def __init__(self, writer: Writer, letters: DeadLetters, lease: Lease, bounds: Bounds, hooks: Hooks) -> None:
+    def __init__(self, writer: Writer, letters: Letters, lease: Lease, bounds: Bounds, hooks: Hooks) -> None:
         self._writer = writer
         self._letters = letters
         self._lease = lease
@@ -150,6 +159,8 @@ class TenantQueue:
         self._committed_in = 0.0
         self._sweep_at = monotonic()
         self._timer: asyncio.TimerHandle | None = None
+        self._kept = False
+        """Whether the next sweep may take the tenant over, although nothing came in."""
 
     async def commit(self, item: PositionedMutation, delivery: Delivery) -> Outcome | DeadLettered:
         """Queue a mutation and wait for its outcome. Raises LeaseEndedError, and whatever nobody planned for."""
@@ -164,6 +175,11 @@ class TenantQueue:
         self._hides.add(item, entry)
         self._start()
         return await entry.done
+
+    def keep(self) -> None:
+        """Sweep, although nothing came in."""
+        self._kept, self._sweep_at = True, monotonic()
+        self._start()
 
     def _start(self) -> None:
         if self._runner is None:
@@ -206,7 +222,8 @@ class TenantQueue:
         if started < self._sweep_at or self._lease.is_ending:
             return
         try:
-            swept = await self._writer.sweep(self._sweep_seconds)
+            take_over, self._kept = self._kept, False
+            swept = await self._writer.sweep(self._sweep_seconds, take_over=take_over)
         except Exception as error:  # noqa: BLE001 - handed on: what nobody planned for ends the process
             self._sweep_at = monotonic() + _SWEEP_AGAIN_SECONDS
             self._hooks.on_sweep_failed(error)
@@ -324,7 +341,7 @@ class Applier:
     def __init__(
         self,
         writer_for: Callable[[Tenant], Writer],
-        letters: DeadLetters,
+        letters: Letters,
         topics: Topics,
         bounds: Bounds,
         hooks: Hooks = _NO_HOOKS,
@@ -348,6 +365,10 @@ class Applier:
         hide = decode_delivery(delivery, Hide, self._topics)
         queue = self._queue(hide.tenant, lease)
         return hide, await queue.hide(PositionedHide(hide, delivery.coordinates), delivery)
+
+    def keep(self, tenant: Tenant, lease: Lease) -> None:
+        """Sweep a tenant, although nothing came in for it. Raises LeaseEndedError."""
+        self._queue(tenant, lease).keep()
 
     def _queue(self, tenant: Tenant, lease: Lease) -> TenantQueue:
         """A tenant's queue; a new lease begins with new writers, which take over. Raises LeaseEndedError."""
