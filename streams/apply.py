@@ -42,8 +42,9 @@ class Writer(Protocol):
         ...
 
     async def sweep(self, seconds: Callable[[], float], *, take_over: bool) -> Swept:
-        """One run of the sweep, between commits; at most so many `seconds`, asked again before each of its steps. Without
-        an epoch only where it shall `take_over`.
+        """One run of the sweep, between commits; at most so many `seconds`, asked again before each of its steps.
+
+        Without an epoch only where it shall `take_over`.
         """
         ...
 

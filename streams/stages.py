@@ -210,6 +210,7 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
     from index.writer import TenantWriter
     from streams.apply import Applier, Bounds, Hooks, StoreOffsets
     from streams.history import TenantHistory
+    from streams.keeping import Keeper
 
     topics = load_topics(settings)
     source = mutations_topic(settings.generation)
@@ -253,7 +254,18 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
         lambda: app.window.lease,
         app.crash_soon,
     )
-    starts, stops = (producer.start, feed.start), (feed.stop, offsets.flush, producer.stop, index.close)
+    keeper = Keeper(
+        index,
+        clock,
+        owned=lambda tenant: topics.partition(source, tenant=tenant) in app.assigned(),
+        lease=lambda: app.window.lease,
+        kept_for=history.kept_for,
+        keep=applier.keep,
+        failed=sweep_failed,
+        crash=app.crash_soon,
+    )
+    starts = (producer.start, feed.start, keeper.start)
+    stops = (keeper.stop, feed.stop, offsets.flush, producer.stop, index.close)
     return _process(settings, APPLY, source, app, metrics, clock, activity, starts, stops)
 
 

@@ -43,7 +43,7 @@ class ScriptedWriter:
             raise PermanentError("a row is refused", reason="refused")
         return [Unchanged(conflict=False) for _ in batch]
 
-    async def sweep(self, seconds: Callable[[], float]) -> Swept:
+    async def sweep(self, seconds: Callable[[], float], *, take_over: bool) -> Swept:
         return Swept(60.0)
 
 

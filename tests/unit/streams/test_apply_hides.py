@@ -54,7 +54,7 @@ class SlicingWriter:
             raise PermanentError("a row is refused", reason="refused")
         return [DONE for _ in batch]
 
-    async def sweep(self, seconds: Callable[[], float]) -> Swept:
+    async def sweep(self, seconds: Callable[[], float], *, take_over: bool) -> Swept:
         return Swept(60.0)
 
 

@@ -12,6 +12,7 @@ from index.writer import Outcome, Unchanged, Waiting
 from runtime.clock import ManualClock
 from runtime.log_port import MemoryLog
 from schemas.errors import BrokenIndexError, TransientError
+from schemas.identity import Tenant
 from streams.apply import Applier, Bounds, Hooks
 from streams.dead_letters import DeadLetters
 from streams.window import Lease
@@ -32,8 +33,9 @@ class SweepingWriter:
         await asyncio.sleep(self.commit_seconds)
         return [Unchanged(conflict=False) for _ in batch]
 
-    async def sweep(self, seconds: Callable[[], float]) -> Swept:
-        self.did.append("sweep, idle" if seconds() == IDLE_SECONDS else "sweep")
+    async def sweep(self, seconds: Callable[[], float], *, take_over: bool) -> Swept:
+        did = "sweep, idle" if seconds() == IDLE_SECONDS else "sweep"
+        self.did.append(f"take over, {did}" if take_over else did)
         self.seconds.append(seconds())
         await asyncio.sleep(0)
         found = self.sweeps.pop(0) if self.sweeps else Swept(60.0)
@@ -87,6 +89,12 @@ async def test_an_idle_tenant_is_swept_on_until_nothing_is_due() -> None:
     await bench.until("commit 1", *["sweep, idle"] * 4)
     await asyncio.sleep(0.05)
     assert len(bench.writer.did) == 5
+
+
+async def test_a_tenant_that_nothing_comes_in_for_is_taken_over_to_be_swept_once() -> None:
+    bench = Bench(SweepingWriter([Swept(0.0)]))
+    bench.applier.keep(Tenant("acme"), bench.lease)
+    await bench.until("take over, sweep, idle", "sweep, idle")
 
 
 async def test_what_is_not_due_is_not_asked_for() -> None:
