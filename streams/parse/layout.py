@@ -91,9 +91,9 @@ def without_repeated(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
         [
             line
             for place, line in enumerate(page)
-            if not (place in places and (_key(line) in repeated or _PAGE_NUMBER.match(line.text)))
+            if not ((place in places and _key(line) in repeated) or (place in outermost and _is_number(line)))
         ]
-        for page, places in zip(pages, edges, strict=True)
+        for page, places, outermost in zip(pages, edges, (_edges(page, 1) for page in pages), strict=True)
     ]
 
 
@@ -101,6 +101,10 @@ def _edges(page: Sequence[Line], lines: int) -> set[int]:
     """Places of so many first and so many last lines of a page."""
     order = sorted(range(len(page)), key=lambda place: -page[place].bottom)
     return set(order[:lines]) | set(order[len(order) - lines :])
+
+
+def _is_number(line: Line) -> bool:
+    return bool(_PAGE_NUMBER.match(line.text))
 
 
 def _key(line: Line) -> str:
