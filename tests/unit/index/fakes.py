@@ -221,6 +221,22 @@ class FailAt:
         return result
 
 
+@dataclass
+class CutOff:
+    """Loses the answer of one call of this name: of the first, or a later one."""
+
+    name: str
+    number: int = 1
+
+    async def __call__(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Carry the call out, and fail afterwards where it is the one."""
+        result = await call()
+        self.number -= name == self.name
+        if name == self.name and self.number == 0:
+            raise AmbiguousWriteError("cut off")
+        return result
+
+
 @dataclass(frozen=True)
 class State:
     """What a document row says, without what an attempt differs in."""

@@ -28,6 +28,7 @@ from schemas.versions import Op
 from tests.unit.index.fakes import (
     START,
     TENANT,
+    CutOff,
     FailAt,
     State,
     Tapped,
@@ -89,21 +90,6 @@ class House:
     def rows(self) -> tuple[dict[ChunkId, ChunkRow], dict[RowId, DocumentRow]]:
         shard = self.index._shards[TENANT]
         return dict(shard.chunks), dict(shard.documents)
-
-
-@dataclass
-class CutOff:
-    """Loses the answer of one call of this name: of the first, or a later one."""
-
-    name: str
-    number: int = 1
-
-    async def __call__(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        result = await call()
-        self.number -= name == self.name
-        if name == self.name and self.number == 0:
-            raise AmbiguousWriteError("cut off")
-        return result
 
 
 async def drain(writer: TenantWriter, clock: ManualClock) -> None:
