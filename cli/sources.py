@@ -70,7 +70,10 @@ def clear(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
     as_json: bool = JSON,
 ) -> None:
-    """Delete every document of a source that is older than now, or than --version."""
+    """Delete every document of a source that is older than now, or than --version.
+
+    Nothing is touched at the source: what it sends again, or a captured row that changes, is there again.
+    """
     from dataclasses import asdict
 
     from cli.clearing import clear_source
