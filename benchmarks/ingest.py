@@ -14,6 +14,7 @@ from benchmarks.corpus import document
 from benchmarks.personal_texts import personal_texts
 from benchmarks.progress import Progress
 from benchmarks.quantiles import quantiles
+from benchmarks.rankings import ranking_shares
 from benchmarks.results import Figure, Setup
 from index.embedding.port import Embedder
 from index.embedding.port import Vectors as Rows
@@ -82,21 +83,25 @@ class _OnePolicy:
 
 
 async def measure(
-    plan: IngestPlan, baseline: Embedder, others: Sequence[Embedder], look: Callable[[], Setup], progress: Progress
+    plan: IngestPlan, baseline: Embedder, int8: Embedder, look: Callable[[], Setup], progress: Progress
 ) -> list[Figure]:
-    """Figures with `baseline` (the f32 model), without names and with every kind; then each other model beside it."""
+    """Figures with `baseline` (the f32 model), without names and with every kind; then the int8 model, and what its
+    vectors cost in retrieval.
+    """
     deliveries = [_delivery(change, plan.topics) for change in _changes(plan)]
-    runs = [(f"ingest_{name}", baseline, redaction) for name, redaction in _REDACTIONS]
-    runs += [(f"ingest_without_names.{other.fingerprint}", other, WITHOUT_NAMES) for other in others]
+    runs = (
+        ("ingest_without_names", baseline, WITHOUT_NAMES),
+        ("ingest_every_kind", baseline, EVERY_KIND),
+        ("ingest_without_names_int8", int8, WITHOUT_NAMES),
+    )
     figures = []
     for number, (name, model, redaction) in enumerate(runs):
-        progress("preparing", number, len(runs))
+        progress("preparing", number, len(runs) + 1)
         figures.append(await _run(name, deliveries, model, baseline, redaction, plan, look))
-    progress("preparing", len(runs), len(runs))
-    return figures
-
-
-_REDACTIONS = (("without_names", WITHOUT_NAMES), ("every_kind", EVERY_KIND))
+    progress("preparing", len(runs), len(runs) + 1)
+    shares = await asyncio.to_thread(ranking_shares, {"f32": baseline, "int8": int8})
+    progress("preparing", len(runs) + 1, len(runs) + 1)
+    return [*figures[:-1], figures[-1].model_copy(update={"shares": shares})]
 
 
 async def _run(

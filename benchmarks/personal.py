@@ -27,7 +27,10 @@ _FIGURES = (
     ("personal_data_without_names", _WITHOUT_NAMES, "every kind but names"),
     ("personal_data", _KINDS, "every kind"),
 )
-_MEASURES = "milliseconds of one core per kilobyte of one document of {texts} texts: parsing, looking for {kinds}, taking out, cutting"
+_MEASURES = (
+    "milliseconds of one core per kilobyte of one document of {texts} texts: parsing, looking for {kinds}, taking out, "
+    "cutting"
+)
 
 
 def measure(count: int, seed: int, tokens: Tokens, look: Callable[[], Setup], progress: Progress) -> list[Figure]:
