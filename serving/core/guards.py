@@ -65,12 +65,13 @@ def input_refusal(question: str) -> Refusal | None:
 
 
 def supported(picks: Sequence[Pick], passages: Sequence[str]) -> tuple[Pick, ...]:
-    """The picks whose words the cited passage contains: the quote word for word, and nothing said beyond its words."""
+    """The picks whose words the cited passage contains: the quote word for word,
+    whatever white space it has, and nothing said beyond its words."""
     flat = [" ".join(text.split()) for text in passages]
     return tuple(
         pick
         for pick in picks
         if 0 <= pick.passage < len(flat)
-        and pick.quote in flat[pick.passage]
+        and " ".join(pick.quote.split()) in flat[pick.passage]
         and set(words(pick.text)) <= set(words(flat[pick.passage]))
     )
