@@ -18,6 +18,7 @@ from schemas.topics import CHANGES, COMMITS, mutations_topic, parse_topics
 from schemas.versions import Op
 from streams.recipe import recipe_of
 from streams.startup import check_generation, check_index, check_topics
+from streams.supervisor import STAGES
 from tests.integration.streams_bench import SOURCES, Bench, StageRun, change, eventually
 
 pytestmark = [pytest.mark.parts, pytest.mark.timeout(240)]
@@ -173,7 +174,7 @@ def test_a_refusal_is_one_line_and_exit_code_1(stages: Stages) -> None:
 def test_stages_stop_when_their_supervisor_is_killed(stages: Stages) -> None:
     supervisor = stages.start("all")
     parent = psutil.Process(supervisor.process.pid)
-    eventually("both stages run", lambda: len(parent.children()) == 2)
+    eventually("every stage runs", lambda: len(parent.children()) == len(STAGES))
     family = parent.children(recursive=True)
     supervisor.kill()
     eventually("no orphan", lambda: not any(lives(child) for child in family))
