@@ -14,13 +14,17 @@ from connectors.debezium.envelope import Row
 from connectors.debezium.rows import PLACEHOLDER
 from runtime.clock import ManualClock
 from runtime.log_port import MemoryLog, StoredRecord
+from runtime.metrics import ALERTS, RECORDS, Metrics
 from schemas.codec import decode
 from schemas.errors import ConfigError, DecodeError, TransientError
-from schemas.records import Coordinates, DocumentChange
+from schemas.records import Coordinates, DeadLetter, DocumentChange
 from schemas.sources import SourceConfig
-from schemas.topics import CHANGES
+from schemas.topics import CHANGES, DLQ
 from schemas.versions import Op, Version
 from streams.capture import Captured, Capturer, SourceChangedError, is_barrier
+from streams.capture_lanes import capture_agent
+from streams.dead_letters import DeadLetters
+from streams.journal import WITHDRAWAL_LOST, Journal
 from streams.window import Delivery, Lease, LeaseEndedError, Window
 from tests.unit.connectors import debezium_records as debezium
 from tests.unit.connectors.test_rows import GUARDED, OUTBOX, PLAIN, SHARED
@@ -335,7 +339,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(STEPS, st.data())
 def test_any_history_with_any_redelivery_ends_equal_to_the_table(
     steps: list[tuple[str, int]], data: st.DataObject
@@ -380,3 +384,39 @@ def test_any_history_with_any_redelivery_ends_equal_to_the_table(
 
     asyncio.run(all_runs())
     assert table.documents() == {str(row): title for row, title in held.items()}
+
+
+async def test_what_cannot_be_captured_is_a_dead_letter_and_an_alert_where_it_takes_away() -> None:
+    table, metrics = Table(GUARDED), Metrics()
+    letters = DeadLetters(table.log, topics(), "capture", ManualClock())
+    journal = Journal("capture", metrics, ManualClock())
+    work = capture_agent(table.capturer(), letters, journal, metrics, lambda: None)
+    table.database = [ConfigError("refused")]
+    for delivery in (
+        table.tell(b"nonsense"),
+        table.row("u", 200, 1, acl={"no": "list"}),
+        table.row("u", 280, 2, body="x" * 20_000, acl=["hr"]),
+        table.row("u", 360, 3, body=PLACEHOLDER, acl=["hr"]),
+    ):
+        await work(delivery, table.lease)
+    found = [decode(record.value or b"", DeadLetter) for record in table.log.records(DLQ)]
+    assert {(letter.reason, str(letter.origin)) for letter in found} == {
+        ("undecodable", "cdc.articles/0/0"),
+        ("invalid_event", "cdc.articles/0/1"),
+        ("too_large", "cdc.articles/0/2"),
+        ("unavailable_value", "cdc.articles/0/3"),
+    }
+    assert metrics.value(RECORDS, stage="capture", outcome=WITHDRAWAL_LOST) == 1
+    assert metrics.value(RECORDS, stage="capture", outcome="dead_lettered") == 3
+    assert metrics.value(ALERTS, alert="capture_unavailable_value") == 1
+
+
+async def test_a_source_declared_differently_gives_its_record_up_and_asks_for_a_new_lane() -> None:
+    table, asked = Table(), list[bool]()
+    table.declared = None
+    letters = DeadLetters(table.log, topics(), "capture", ManualClock())
+    journal = Journal("capture", Metrics(), ManualClock())
+    work = capture_agent(table.capturer(), letters, journal, Metrics(), lambda: asked.append(True))
+    with pytest.raises(LeaseEndedError):
+        await work(table.tell(debezium.notification("STARTED")), table.lease)
+    assert asked == [True]
