@@ -28,6 +28,7 @@ from schemas.errors import TransientError
 from schemas.records import Commit
 from schemas.sources import SourceConfig
 from schemas.topics import CHANGES, HIDES
+from streams.groups import prepare_group
 
 Op = Literal["delete", "acl"]
 Way = Literal["search", "query"]
@@ -125,7 +126,7 @@ async def measure(settings: Settings, plan: DeletePlan, setup: Callable[[], Setu
 
 
 def _waiting(settings: Settings) -> int:
-    return sum(KafkaAdmin(settings).lag("millstream.prepare", CHANGES).values())
+    return sum(KafkaAdmin(settings).lag(prepare_group(settings.generation), CHANGES).values())
 
 
 def _hidden_at(commits: Sequence[Commit]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from cli import (
     dead_letters,
     demo,
     evaluating,
+    generations,
     keys,
     loading,
     sources,
@@ -38,6 +39,7 @@ app.command("ask")(asking.ask)
 app.command("search")(asking.search)
 app.command("changes")(changes.changes)
 app.command("demo")(demo.demo)
+app.command("replay")(generations.replay)
 app.command("eval")(evaluating.evaluate)
 app.command("bootstrap", hidden=True)(stack.bootstrap)
 app.add_typer(tokens.app, name="token")
@@ -45,6 +47,7 @@ app.add_typer(keys.app, name="key")
 app.add_typer(sources.app, name="source")
 app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dlq")
+app.add_typer(generations.app, name="generation")
 benching.app.command("ingest", help=bench_preparing.INGEST)(bench_preparing.ingest)
 benching.app.command("pii", help=bench_preparing.PII)(bench_preparing.pii)
 app.add_typer(benching.app, name="bench")

@@ -5,16 +5,18 @@ and an index of another recipe, and says which command to run.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from index.catalogue import Build, Catalogue
 from index.model import IndexIdentity, first_head
 from index.port import IndexRecord, VersionedIndex
 from runtime.clock import Clock
 from runtime.kafka import KafkaAdmin, read_topic
 from runtime.log_port import Log
 from runtime.settings import Settings
-from schemas.codec import decode, encode
+from schemas.codec import encode
+from schemas.errors import ConfigError
 from schemas.records import Generation, GenerationState
 from schemas.sources import Sources
 from schemas.topics import CHANGES, COMMITS, GENERATIONS, HIDES, Topics, mutations_topic
@@ -26,6 +28,14 @@ class Bootstrapped:
 
     topics_created: int
     tenants_created: tuple[str, ...]
+
+
+CreateTenants = Callable[[IndexIdentity, Sources, Clock], Awaitable[object]]
+"""Gives every declared tenant its shard in another build."""
+
+
+async def _no_other_store(_build: IndexIdentity, _sources: Sources, _clock: Clock) -> None:
+    return
 
 
 def index_topics(settings: Settings) -> tuple[str, ...]:
@@ -49,6 +59,7 @@ async def bootstrap(
     dimension: int,
     recipe: Mapping[str, str],
     clock: Clock,
+    create_tenants_of: CreateTenants = _no_other_store,
 ) -> Bootstrapped:
     """Bring everything to what the files state. Raises ConfigError, TransientError."""
     created = await asyncio.to_thread(apply_topics, settings, topics, sources, admin)
@@ -56,7 +67,10 @@ async def bootstrap(
     identity = IndexIdentity(settings.generation, settings.incarnation)
     record = IndexRecord(identity, recipe, facts, dimension, clock.now())
     await index.create(record)
-    await announce_generation(settings, log, recipe, clock)
+    catalogue = await announce_build(settings, log, recipe, clock)
+    for build in catalogue.builds.values():
+        if build.identity != identity and not build.is_retired:
+            await create_tenants_of(build.identity, sources, clock)
     return Bootstrapped(created, await create_tenants(index, sources, clock))
 
 
@@ -68,8 +82,10 @@ def apply_topics(settings: Settings, topics: Topics, sources: Sources, admin: Ka
     return sum(type(action).__name__ == "CreateTopic" for action in plan.actions)
 
 
-async def announce_generation(settings: Settings, log: Log, recipe: Mapping[str, str], clock: Clock) -> None:
-    """Append the live generation to index.generations, unless its newest record says the same."""
+async def announce_build(settings: Settings, log: Log, recipe: Mapping[str, str], clock: Clock) -> Catalogue:
+    """Append this build to index.generations where it is not there yet: live if it is the first of all, building if
+    not. Returns what there is now. Raises ConfigError for a retired build and for one of another recipe.
+    """
     from streams.core.recipe import recipe_fingerprint
 
     wanted = Generation(
@@ -79,17 +95,39 @@ async def announce_generation(settings: Settings, log: Log, recipe: Mapping[str,
         recipe=recipe_fingerprint(recipe),
         at=clock.now(),
     )
-    known = await asyncio.to_thread(_generation, settings)
-    if known is None or known.model_copy(update={"at": wanted.at, "acknowledged": {}}) != wanted:
-        await log.append(GENERATIONS, 0, wanted.name, encode(wanted))
+    catalogue = await asyncio.to_thread(read_catalogue, settings)
+    for known in catalogue.builds.values():
+        check_standing(known, wanted)
+    if IndexIdentity(wanted.name, wanted.incarnation) in catalogue.builds:
+        return catalogue
+    if catalogue.live is not None:
+        wanted = wanted.model_copy(update={"state": GenerationState.BUILDING})
+    await append_build(log, wanted)
+    return await asyncio.to_thread(read_catalogue, settings)
 
 
-def _generation(settings: Settings) -> Generation | None:
-    newest = None
-    for record in read_topic(settings, GENERATIONS):
-        if record.value is not None and record.key == settings.generation:
-            newest = decode(record.value, Generation)
-    return newest
+def check_standing(known: Build, wanted: Generation) -> None:
+    """Raises ConfigError where `wanted` is this build and it is retired, or is of its generation by another recipe."""
+    if known.is_retired and known.identity == IndexIdentity(wanted.name, wanted.incarnation):
+        raise ConfigError(
+            f"the build {known.identity} is retired: set MILLSTREAM_GENERATION and MILLSTREAM_INCARNATION to one of "
+            "`millstream generation list`, or give a new name"
+        )
+    if known.record.name == wanted.name and known.record.recipe != wanted.recipe and not known.is_retired:
+        raise ConfigError(
+            f"generation {known.record.name} was made with another recipe ({known.record.recipe}) than this one "
+            f"({wanted.recipe}): build a new one with `millstream replay --generation NAME`"
+        )
+
+
+async def append_build(log: Log, record: Generation) -> None:
+    """Say in index.generations what a build is from now on."""
+    await log.append(GENERATIONS, 0, f"{record.name}-{record.incarnation}", encode(record))
+
+
+def read_catalogue(settings: Settings) -> Catalogue:
+    """What index.generations says now. Blocks. Raises TransientError, ConfigError."""
+    return Catalogue().extended(read_topic(settings, GENERATIONS))
 
 
 async def create_tenants(index: VersionedIndex, sources: Sources, clock: Clock) -> tuple[str, ...]:

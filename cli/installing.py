@@ -6,10 +6,12 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.bootstrap import Bootstrapped, bootstrap
+from cli.bootstrap import Bootstrapped, bootstrap, create_tenants
 from cli.session import open_environment, open_profile, open_settings
 from connectors.debezium.apply import Applied, Report, apply_connectors, check_tables, silent
+from index.model import IndexIdentity
 from infra.local.profile import write_private
+from runtime.clock import Clock
 from runtime.settings import Settings
 from schemas.errors import ConfigError
 from schemas.sources import Sources, parse_sources
@@ -90,7 +92,7 @@ def check_change(before: Sources, after: Sources) -> None:
 async def install(settings: Settings, sources: Sources) -> Bootstrapped:
     """Everything an installation needs before its processes start; idempotent."""
     from index.embedding.fastembed_model import recipe_of_model
-    from index.weaviate import open_index
+    from index.weaviate import open_build, open_index
     from runtime.aio_kafka import LogProducer
     from runtime.clock import SystemClock
     from runtime.declarations import load_topics
@@ -100,6 +102,14 @@ async def install(settings: Settings, sources: Sources) -> Bootstrapped:
     model = await asyncio.to_thread(recipe_of_model, settings.embedding_model, cache_dir=settings.cache_dir)
     index = open_index(settings)
     log = LogProducer(settings)
+
+    async def create_tenants_of(build: IndexIdentity, declared: Sources, clock: Clock) -> None:
+        other = open_build(settings, build)
+        try:
+            await create_tenants(other, declared, clock)
+        finally:
+            await other.close()
+
     await log.start()
     try:
         return await bootstrap(
@@ -109,6 +119,7 @@ async def install(settings: Settings, sources: Sources) -> Bootstrapped:
             admin=KafkaAdmin(settings),
             log=log,
             index=index,
+            create_tenants_of=create_tenants_of,
             dimension=model.dimension,
             recipe=recipe_of(model.fingerprint),
             clock=SystemClock(),

@@ -12,24 +12,27 @@ import uvloop
 from aiohttp import web
 
 from index.embedding.fastembed_model import load_embedder
-from index.weaviate import open_index
+from index.model import IndexIdentity
+from index.weaviate import open_build
 from runtime.aio_kafka import KafkaTail
 from runtime.clock import SystemClock
 from runtime.declarations import load_sources, load_topics
 from runtime.freshness_token import token_key
 from runtime.logs import configure
 from runtime.metrics import Metrics
+from runtime.new_records import NewRecords
 from runtime.settings import Settings, load_settings
 from runtime.watched_files import WatchedFiles
 from schemas.errors import ConfigError, DecodeError
 from schemas.sources import Sources
-from schemas.topics import COMMITS
+from schemas.topics import COMMITS, GENERATIONS
 from serving.auth import api_keys_of, build_authenticator
 from serving.commits import CommitFeed
 from serving.core.threshold import Thresholds
 from serving.limit import Limits
+from serving.live import Live, Opened
 from serving.readiness import Readiness
-from serving.wiring import Outside, build_api
+from serving.wiring import Desk, Outside
 
 _READ_SECONDS = 2.5
 _LOOK_SECONDS = 1.0
@@ -52,12 +55,9 @@ async def serve(settings: Settings, metrics: Metrics) -> None:
     key = token_key(settings.token_key.get_secret_value())
     embedder = load_embedder(settings.embedding_model, cache_dir=settings.cache_dir, threads=_EMBEDDING_THREADS)
     embedder.embed_query("warm up")
-    index = open_index(settings, read_seconds=_READ_SECONDS)
-    readiness = Readiness(index, embedder)
     sources = _watch_sources(settings, metrics)
     feed = _commit_feed(settings, metrics)
     outside = Outside(
-        index,
         embedder,
         authenticator,
         key,
@@ -67,16 +67,23 @@ async def serve(settings: Settings, metrics: Metrics) -> None:
         feed,
         settings.answer_cache_mb * _MB,
     )
-    runner = web.AppRunner(build_api(outside, Limits(), Thresholds(), readiness.not_ready), access_log=None)
+    desk = Desk(outside, Limits(), Thresholds())
+
+    def open_one(identity: IndexIdentity) -> Opened:
+        index = open_build(settings, identity, read_seconds=_READ_SECONDS)
+        return Opened(index, Readiness(index, embedder), desk.serve(index))
+
+    live = Live(NewRecords(settings, GENERATIONS).read, open_one, clock)
+    runner = web.AppRunner(desk.application(live.served, live.end, live.not_ready), access_log=None)
     try:
-        await readiness.check()
+        await live.look()
         await runner.setup()
         _quiet_collector()
         await _listen(runner, settings)
-        await _until_stopped(readiness.keep_looking(_LOOK_SECONDS), sources.watch(), keys.watch(), feed.run())
+        await _until_stopped(live.keep_looking(_LOOK_SECONDS), sources.watch(), keys.watch(), feed.run())
     finally:
         await runner.cleanup()
-        await index.close()
+        await live.close()
 
 
 def _quiet_collector() -> None:

@@ -43,7 +43,12 @@ class AnswerCache:
         self._wait_seconds = size.wait_seconds
         self._rules: CacheRules[QueryResponse] = CacheRules(size.bytes)
         self._told = asyncio.Event()
-        feed.listen(self._on_commit, on_take_over=self._on_take_over, on_gap=self._on_gap)
+        self._unsubscribe = feed.listen(self._on_commit, on_take_over=self._on_take_over, on_gap=self._on_gap)
+
+    def close(self) -> None:
+        """Forget every answer and hear no more commits."""
+        self._unsubscribe()
+        self._on_gap()
 
     async def find(self, key: CacheKey, published: Published) -> QueryResponse | None:
         """The answer to give at the position just read; None: compute it."""

@@ -101,8 +101,9 @@ class Changes:
         self._waking: defaultdict[Tenant, set[asyncio.Event]] = defaultdict(set)
         self._streams = 0
         self._is_stopping = False
+        self._unsubscribe: Callable[[], None] | None = None
         if feed is not None:
-            feed.listen(self._on_commit, on_gap=self.wake)
+            self._unsubscribe = feed.listen(self._on_commit, on_gap=self.wake)
 
     def _on_commit(self, commit: Commit) -> None:
         for woken in self._waking.get(commit.tenant, ()):
@@ -118,6 +119,8 @@ class Changes:
         """End every stream; clients come back with the last id they got."""
         self._is_stopping = True
         self.wake()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
 
     def resumed_from(self, last_event_id: str) -> Seq:
         """The seq of a Last-Event-ID: an id of this build, or a bare seq.

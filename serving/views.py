@@ -1,5 +1,8 @@
 """The routes: decode, call the flow, encode. A doc_id is one percent-encoded path segment, slashes included."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import orjson
 from aiohttp import web
 from pydantic import BaseModel
@@ -25,21 +28,23 @@ NOTED = web.RequestKey("noted", Noted)
 REQUEST_ID = web.RequestKey("request_id", str)
 
 
-class Views:
-    """Handlers over the flow."""
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What answers from one build of the index."""
 
-    def __init__(
-        self,
-        answering: Answering,
-        documents: Documents,
-        tokens: Tokens,
-        changes: Changes,
-        authenticator: Authenticator,
-    ) -> None:
-        self._answering = answering
-        self._documents = documents
+    answering: Answering
+    documents: Documents
+    changes: Changes
+    end: Callable[[], None] = lambda: None
+    """End its streams and forget its answers: another build answers from now on, or none."""
+
+
+class Views:
+    """Handlers over the flow. `served`: what answers now, asked once a request; it may raise ProblemError."""
+
+    def __init__(self, served: Callable[[], Served], tokens: Tokens, authenticator: Authenticator) -> None:
+        self._served = served
         self._tokens = tokens
-        self._changes = changes
         self._authenticator = authenticator
         self._openapi = orjson.dumps(openapi())
 
@@ -54,17 +59,19 @@ class Views:
         app.router.add_get("/v1/openapi.json", self.description)
 
     async def query(self, request: web.Request) -> web.Response:
-        return _json(await self._answering.answer(await _incoming(request)))
+        incoming = await _incoming(request)
+        return _json(await self._served().answering.answer(incoming))
 
     async def search(self, request: web.Request) -> web.Response:
-        return _json(await self._answering.search(await _incoming(request)))
+        incoming = await _incoming(request)
+        return _json(await self._served().answering.search(incoming))
 
     async def document(self, request: web.Request) -> web.Response:
         caller = self._caller(request)
         _only(request, "as_of", "text")
         text = _flag(request, "text", default=False)
         source, doc_id = _place(request)
-        found = await self._documents.document(
+        found = await self._served().documents.document(
             caller,
             source,
             doc_id,
@@ -78,7 +85,7 @@ class Views:
         caller = self._caller(request)
         _only(request, "limit", "below")
         source, doc_id = _place(request)
-        found = await self._documents.versions(
+        found = await self._served().documents.versions(
             caller,
             source,
             doc_id,
@@ -101,15 +108,11 @@ class Views:
         def is_over() -> bool:
             return request.transport is None or not self._authenticator.holds(request.headers)
 
-        wanted = Wanted(self._resumed(request), _sources(request), follow, is_over)
-        after = await self._changes.begin(caller, wanted)
-        events = self._changes.stream(caller, wanted, after)
+        changes = self._served().changes
+        wanted = Wanted(_resumed(request, changes), _sources(request), follow, is_over)
+        after = await changes.begin(caller, wanted)
+        events = changes.stream(caller, wanted, after)
         return await send_events(request, events, request[REQUEST_ID], SLOW_SECONDS)
-
-    def _resumed(self, request: web.Request) -> Seq | None:
-        """A client that comes back has the address it began with, and the last id it got: that one counts."""
-        given = request.headers.get("Last-Event-ID", "")
-        return self._changes.resumed_from(given) if given else _number(request, "after", 0, MAX_SEQ)
 
     async def description(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._openapi, content_type="application/json")
@@ -120,6 +123,12 @@ class Views:
         noted.tenant, noted.subject_hash = caller.tenant, caller.subject_hash
         require(caller, QUERY)
         return caller
+
+
+def _resumed(request: web.Request, changes: Changes) -> Seq | None:
+    """A client that comes back has the address it began with, and the last id it got: that one counts."""
+    given = request.headers.get("Last-Event-ID", "")
+    return changes.resumed_from(given) if given else _number(request, "after", 0, MAX_SEQ)
 
 
 async def _incoming(request: web.Request) -> Incoming:

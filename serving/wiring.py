@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from aiohttp import web
+from aiohttp.web import Application
 
 from index.embedding.port import Embedder
 from index.port import VersionedIndex
@@ -29,14 +29,13 @@ from serving.positions import Positions
 from serving.questions import Questions
 from serving.recall import Recall
 from serving.tokens import Tokens
-from serving.views import Views
+from serving.views import Served, Views
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What the API stands on."""
+    """What the API stands on, beside an index."""
 
-    index: VersionedIndex
     embedder: Embedder
     authenticator: Authenticator
     token_key: TokenKey
@@ -50,46 +49,74 @@ class Outside:
     """Of answers; 0, or no feed: none is kept."""
 
 
-def build_api(outside: Outside, limits: Limits, thresholds: Thresholds, not_ready: NotReady) -> web.Application:
-    """The application; closing it closes the embedding threads, not the index."""
-    reader = Reader(outside.index, outside.clock)
-    positions = Positions(reader.position)
-    questions = Questions(outside.embedder)
-    parts = Parts(
-        reader=reader,
-        recall=Recall(positions, _cache(outside)),
-        identity=outside.index.identity,
-        questions=questions,
-        authenticator=outside.authenticator,
-        open_token=partial(_open, outside.token_key),
-        gate=Gate(limits),
-        clock=outside.clock,
-        metrics=outside.metrics,
-        thresholds=thresholds,
-    )
-    documents = Documents(reader, outside.index.identity)
-    tokens = Tokens(outside.token_key, outside.sources)
-    trail = Trail(outside.index, positions.newest, outside.clock)
-    changes = Changes(positions, trail, outside.index.identity, outside.feed, outside.clock, outside.metrics)
-    views = Views(Answering(parts), documents, tokens, changes, outside.authenticator)
-    app = build_app(views, outside.metrics, outside.clock, not_ready)
+class Desk:
+    """Makes what answers from a build; the gate and the embedding threads are shared by all of them."""
 
-    async def end_streams(_app: web.Application) -> None:
-        changes.stop()
+    def __init__(self, outside: Outside, limits: Limits, thresholds: Thresholds) -> None:
+        self._outside = outside
+        self._gate = Gate(limits)
+        self._thresholds = thresholds
+        self._questions = Questions(outside.embedder)
 
-    async def close(_app: web.Application) -> None:
-        questions.close()
+    def serve(self, index: VersionedIndex) -> Served:
+        """What answers from `index`, with a cache of its own."""
+        outside = self._outside
+        reader = Reader(index, outside.clock)
+        positions = Positions(reader.position)
+        cache = self._cache(index)
+        parts = Parts(
+            reader=reader,
+            recall=Recall(positions, cache),
+            identity=index.identity,
+            questions=self._questions,
+            authenticator=outside.authenticator,
+            open_token=partial(_open, outside.token_key),
+            gate=self._gate,
+            clock=outside.clock,
+            metrics=outside.metrics,
+            thresholds=self._thresholds,
+        )
+        trail = Trail(index, positions.newest, outside.clock)
+        changes = Changes(positions, trail, index.identity, outside.feed, outside.clock, outside.metrics)
 
-    app.on_shutdown.append(end_streams)
-    app.on_cleanup.append(close)
-    return app
+        def end() -> None:
+            changes.stop()
+            if cache is not None:
+                cache.close()
+
+        return Served(Answering(parts), Documents(reader, index.identity), changes, end)
+
+    def application(self, served: Callable[[], Served], stop: Callable[[], None], not_ready: NotReady) -> Application:
+        """The API; `stop` is called when it shuts down. Closing it closes the embedding threads, not the index."""
+        outside = self._outside
+        views = Views(served, Tokens(outside.token_key, outside.sources), outside.authenticator)
+        app = build_app(views, outside.metrics, outside.clock, not_ready)
+
+        async def end_streams(_app: Application) -> None:
+            stop()
+
+        async def close(_app: Application) -> None:
+            self._questions.close()
+
+        app.on_shutdown.append(end_streams)
+        app.on_cleanup.append(close)
+        return app
+
+    def _cache(self, index: VersionedIndex) -> AnswerCache | None:
+        outside = self._outside
+        if outside.feed is None or outside.cache_bytes == 0:
+            return None
+        size = CacheSize(outside.cache_bytes)
+        return AnswerCache(outside.feed, index.identity, outside.clock, outside.metrics, size)
 
 
-def _cache(outside: Outside) -> AnswerCache | None:
-    if outside.feed is None or outside.cache_bytes == 0:
-        return None
-    size = CacheSize(outside.cache_bytes)
-    return AnswerCache(outside.feed, outside.index.identity, outside.clock, outside.metrics, size)
+def build_api(
+    index: VersionedIndex, outside: Outside, limits: Limits, thresholds: Thresholds, not_ready: NotReady
+) -> Application:
+    """The API of one build that never changes."""
+    desk = Desk(outside, limits, thresholds)
+    served = desk.serve(index)
+    return desk.application(lambda: served, served.end, not_ready)
 
 
 def _open(key: TokenKey, token: str, tenant: Tenant) -> FreshnessToken:

@@ -1,6 +1,7 @@
-"""`python -m streams --stage capture|prepare|apply|hide|all`: builds what a stage runs on, and runs it.
+"""`python -m streams --stage capture|prepare|apply|hide|all|builds`: builds what a stage runs on, and runs it.
 
-`all` supervises one process of each stage and starts again what ends by itself. Start-up refuses what does not fit
+`all` supervises one process of each stage and starts again what ends by itself; `builds` does so for the builds of the
+index that index.generations names beside the one of the settings. Start-up refuses what does not fit
 together: one line on standard error, exit code 1.
 """
 
@@ -20,28 +21,35 @@ def main(arguments: list[str] | None = None) -> int:
         "apply makes mutations visible in the index, hide lets deletes and acls run ahead of the queue.",
         epilog="Settings are MILLSTREAM_* variables; `millstream up` sets them and starts all of them.",
     )
-    parser.add_argument("--stage", required=True, choices=(*supervisor.STAGES, "all"), help="which stage to run")
+    parser.add_argument(
+        "--stage", required=True, choices=(*supervisor.STAGES, "all", "builds"), help="which stage to run"
+    )
+    parser.add_argument("--log-name", help="name of its log, where several processes of a stage have one folder")
     parser.add_argument("--leashed", action="store_true", help="end when standard input ends (the supervisor sets it)")
     options = parser.parse_args(arguments)
     if options.leashed:
         supervisor.end_with_standard_input()
     try:
-        return asyncio.run(_run(options.stage))
+        return asyncio.run(_run(options.stage, options.log_name or f"streams-{options.stage}"))
     except MillstreamError as error:
         print(f"streams: {error}", file=sys.stderr)
         return 1
 
 
-async def _run(stage: str) -> int:
+async def _run(stage: str, log_name: str) -> int:
     # Imported here: what a stage needs takes a second, and the leash must hold from the first moment.
     from runtime.logs import configure
     from runtime.metrics import Metrics
     from runtime.settings import load_settings
 
     settings, metrics = load_settings(), Metrics()
-    configure(settings, f"streams-{stage}", metrics)
+    configure(settings, log_name, metrics)
     if stage == "all":
         return await supervisor.supervise(supervisor.STAGES, metrics_port=settings.metrics_port)
+    if stage == "builds":
+        from streams.builds import keep_builds
+
+        return await keep_builds(settings, metrics)
     from streams import stages
 
     process = await stages.build(stage, settings, metrics)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from runtime.aio_kafka import KafkaShare, LogProducer
 from runtime.clock import Clock, SystemClock
 from runtime.declarations import load_sources, load_topics
+from runtime.kafka import KafkaAdmin
 from runtime.log_port import Log, StoredRecord
 from runtime.metrics import Metrics
 from runtime.settings import Settings
@@ -23,12 +24,13 @@ from streams.app import StageApp, build_app
 from streams.commit_log import LastingLog, LogCommits
 from streams.core.letter_limit import LetterLimit
 from streams.dead_letters import DeadLetters
+from streams.groups import HIDE_GROUP, apply_group, hides_group, prepare_group
 from streams.hide import Hider
 from streams.hide_feed import HideFeed
 from streams.journal import Journal
 from streams.parse.limits import Limits
 from streams.process import Activity, Hook, Runs, StageProcess
-from streams.startup import check_generation, check_index, check_topics
+from streams.startup import begin_where_the_store_stands, check_generation, check_index, check_topics
 from streams.window import Delivery, OnAck, Window, Work
 
 CAPTURE = "capture"
@@ -115,7 +117,7 @@ async def _lane(
     letters = _letters(settings, log, topics, CAPTURE, clock, lambda: app.window.finished)
     journal = Journal(CAPTURE, metrics, clock)
     work = capture_agent(capturer, letters, journal, metrics, lambda: lane.stop.set())
-    app = _app(settings, name, topic, work, is_barrier=is_barrier)
+    app = _app(settings, f"millstream.{name}", topic, work, is_barrier=is_barrier)
     stops = (producer.stop, rows.close)
     lane = _process(settings, name, topic, app, metrics, clock, activity, (producer.start,), stops)
     return lane
@@ -126,7 +128,7 @@ async def _hide(settings: Settings, metrics: Metrics, clock: SystemClock) -> Sta
     await asyncio.to_thread(check_topics, settings, topics, (CHANGES, HIDES))
     producer = LogProducer(settings)
     hider = Hider(LastingLog(producer), topics, clock)
-    app = _app(settings, HIDE, CHANGES, hide_agent(hider, Journal(HIDE, metrics, clock)))
+    app = _app(settings, HIDE_GROUP, CHANGES, hide_agent(hider, Journal(HIDE, metrics, clock)))
     return _process(settings, HIDE, CHANGES, app, metrics, clock, Activity(), (producer.start,), (producer.stop,))
 
 
@@ -199,7 +201,7 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
     async def close_vectors() -> None:
         await asyncio.to_thread(vectors.close)
 
-    app = _app(settings, PREPARE, CHANGES, work)
+    app = _app(settings, prepare_group(settings.generation), CHANGES, work)
     starts, stops = (producer.start, warm_up), (parser.close, close_vectors, producer.stop)
     return _process(settings, PREPARE, CHANGES, app, metrics, clock, activity, starts, stops)
 
@@ -218,6 +220,8 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
     history = TenantHistory(settings.sources_file, lambda: load_sources(settings), settings.history_hours, metrics)
     index = open_index(settings)
     await check_index(index, facts)
+    group = apply_group(index.identity)
+    await begin_where_the_store_stands(index, KafkaAdmin(settings), group, source)
     activity, producer = Activity(), LogProducer(settings)
     log = LastingLog(producer)
     journal = Journal(APPLY, metrics, clock)
@@ -245,10 +249,9 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
     applier = Applier(writer_for, letters, topics, Bounds(settings.group_commit), hooks)
     work = apply_agent(applier, letters, journal)
     offsets = StoreOffsets(index.put_acknowledged, lambda error: app.crash_soon(error))
-    group = f"{APPLY}.{settings.generation}"
     app = _app(settings, group, source, work, offsets.note)
     feed = HideFeed(
-        KafkaShare(settings, HIDES, f"millstream.{group}.hides"),
+        KafkaShare(settings, HIDES, hides_group(index.identity)),
         apply_hides_agent(applier, letters, hides),
         app.assigned,
         lambda: app.window.lease,
@@ -284,7 +287,7 @@ def _app(
     on_ack: OnAck = _nobody,
     is_barrier: Callable[[Delivery], bool] = _never,
 ) -> StageApp:
-    app = build_app(settings, f"millstream.{group}")
+    app = build_app(settings, group)
     app.window = Window(
         work,
         app.crash_soon,

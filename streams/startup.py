@@ -1,13 +1,14 @@
 """What a stage checks before it starts. Each refusal is a ConfigError: one line that says which command to run."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
+from index.catalogue import Catalogue
+from index.model import IndexIdentity
 from index.port import VersionedIndex
 from runtime.kafka import KafkaAdmin, read_topic
 from runtime.settings import Settings
-from schemas.codec import decode
 from schemas.errors import ConfigError
-from schemas.records import Generation
 from schemas.topics import GENERATIONS, Topics
 from streams.core.recipe import recipe_fingerprint
 
@@ -30,20 +31,28 @@ def check_topics(settings: Settings, topics: Topics, names: Sequence[str]) -> To
 
 def check_generation(settings: Settings, parts: Mapping[str, str]) -> None:
     """The recipe of the live generation, as index.generations has it. Blocks. Raises ConfigError and TransientError."""
-    found: Generation | None = None
-    for record in read_topic(settings, GENERATIONS):
-        generation = decode(record.value or b"", Generation)
-        if (generation.name, generation.incarnation) == (settings.generation, settings.incarnation):
-            found = generation
+    wanted = IndexIdentity(settings.generation, settings.incarnation)
+    found = Catalogue().extended(read_topic(settings, GENERATIONS)).builds.get(wanted)
     if found is None:
         raise ConfigError(
             f"generation {settings.generation} incarnation {settings.incarnation} does not exist: run `millstream up`"
         )
-    if found.recipe != recipe_fingerprint(parts):
+    if found.record.recipe != recipe_fingerprint(parts):
         raise ConfigError(
-            f"generation {settings.generation} was made with another recipe ({found.recipe}) than this process has "
-            f"({recipe_fingerprint(parts)}): set MILLSTREAM_GENERATION to a new name and run `millstream up`"
+            f"generation {settings.generation} was made with another recipe ({found.record.recipe}) than this process "
+            f"has ({recipe_fingerprint(parts)}): build a new one with `millstream replay --generation NAME`"
         )
+
+
+async def begin_where_the_store_stands(index: VersionedIndex, admin: KafkaAdmin, group: str, topic: str) -> None:
+    """A group that has acknowledged nothing of a partition goes on where the store stands: behind a build, or where a
+    group of another name was. Raises TransientError.
+    """
+    stored = (await index.acknowledged()).offsets
+    known = await asyncio.to_thread(admin.group_offsets, group, topic)
+    missing = {partition: offset for partition, offset in stored.items() if partition not in known}
+    if missing:
+        await asyncio.to_thread(admin.set_group_offsets, group, topic, missing)
 
 
 async def check_index(index: VersionedIndex, facts: TopicFacts) -> None:
@@ -55,5 +64,5 @@ async def check_index(index: VersionedIndex, facts: TopicFacts) -> None:
         if name in facts and facts[name] != created_with:
             raise ConfigError(
                 f"index {index.identity} was created with another topic {name} (id or partition count differ): "
-                "set MILLSTREAM_INCARNATION to a new name and run `millstream up`"
+                "build a new one with `millstream replay --incarnation NAME`"
             )

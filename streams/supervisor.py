@@ -11,8 +11,8 @@ import sys
 import threading
 import time
 from asyncio.subprocess import PIPE
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -33,7 +33,9 @@ class Kept:
 
     stage: str
     command: Sequence[str]
-    metrics_port: int
+    metrics_port: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What it has otherwise than this process."""
 
 
 def wait_after(attempt: int) -> float:
@@ -73,11 +75,12 @@ async def supervise(
     async with asyncio.TaskGroup() as keepers:
         for place, stage in enumerate(stages):
             port = metrics_port + place if metrics_port else 0
-            keepers.create_task(_keep(Kept(stage, command(stage), port), stop))
+            keepers.create_task(keep(Kept(stage, command(stage), port), stop))
     return 0
 
 
-async def _keep(kept: Kept, stop: asyncio.Event) -> None:
+async def keep(kept: Kept, stop: asyncio.Event) -> None:
+    """Run one process of a stage again and again until `stop`."""
     attempt = 0
     while not stop.is_set():
         started = time.monotonic()
@@ -94,7 +97,7 @@ async def _keep(kept: Kept, stop: asyncio.Event) -> None:
 
 async def _run_once(kept: Kept, stop: asyncio.Event) -> int:
     """Run a process of the stage until it ends, or until `stop`: then tell it to, and wait."""
-    environment = {**os.environ, "MILLSTREAM_METRICS_PORT": str(kept.metrics_port)}
+    environment = {**os.environ, **kept.environment, "MILLSTREAM_METRICS_PORT": str(kept.metrics_port)}
     process = await asyncio.create_subprocess_exec(*kept.command, stdin=PIPE, start_new_session=True, env=environment)
     ended = asyncio.create_task(process.wait())
     stopping = asyncio.create_task(stop.wait())

@@ -73,8 +73,12 @@ class WeaviateIndex:
         return codec.text_to_record(texts[0]) if texts else None
 
     async def drop(self) -> None:
-        """Drop the incarnation's collections with all their rows: for retired incarnations."""
-        await self._administration.drop_collections([shape.name for shape in self._names.shapes()])
+        """Drop the incarnation's collections with all their rows: for retired incarnations. The heads go first: without
+        them no read begins, so whoever has not heard of it reads nothing old.
+        """
+        names = [shape.name for shape in self._names.shapes()]
+        for name in sorted(names, key=lambda name: name != self._names.head):
+            await self._administration.drop_collections([name])
 
     async def counts(self, tenant: Tenant) -> tuple[int, int]:
         """How many chunk rows and document rows a tenant has, closed ones too: for operators and benchmarks."""

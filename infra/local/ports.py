@@ -42,6 +42,7 @@ class Ports:
     metrics_apply: int = 18812
     metrics_hide: int = 18813
     metrics_capture: int = 18814
+    metrics_builds: int = 18815
 
     def as_dict(self) -> dict[str, int]:
         return {name: int(port) for name, port in asdict(self).items()}

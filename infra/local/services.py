@@ -59,6 +59,7 @@ def application(environment: Mapping[str, str], ports: Ports, state_dir: Path) -
         stage("apply", ports.metrics_apply),
         stage("hide", ports.metrics_hide),
         stage("capture", ports.metrics_capture),
+        stage("builds", ports.metrics_builds),
         service("ingest", "connectors.webhook", environment["MILLSTREAM_INGEST_PORT"], (BOOTSTRAP,)),
         service("api", "serving", environment["MILLSTREAM_API_PORT"], (BOOTSTRAP,)),
     ]

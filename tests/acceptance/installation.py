@@ -13,6 +13,7 @@ import orjson
 
 from cli.http import request
 from connectors.webhook.client import post_signed
+from index.model import IndexIdentity
 from infra.local import profile as profiles
 from infra.local.status import State, Status, UnitStatus, read_status
 from runtime.kafka import KafkaAdmin
@@ -21,6 +22,7 @@ from schemas.topics import CHANGES, mutations_topic
 from serving.auth import issue_token
 from serving.caller import QUERY
 from serving.models import DocumentResponse, QueryResponse, VersionsResponse
+from streams.groups import apply_group, prepare_group
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -140,7 +142,8 @@ class Installation:
     def settle(self) -> None:
         """Wait until both stages have acknowledged all that is in the log."""
         admin, generation = KafkaAdmin(self.settings), self.settings.generation
-        stages = {"millstream.prepare": CHANGES, f"millstream.apply.{generation}": mutations_topic(generation)}
+        identity = IndexIdentity(generation, self.settings.incarnation)
+        stages = {prepare_group(generation): CHANGES, apply_group(identity): mutations_topic(generation)}
         eventually(
             "the stages have acknowledged everything",
             lambda: not any(sum(admin.lag(group, topic).values()) for group, topic in stages.items()),

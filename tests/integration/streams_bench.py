@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from index.model import DocumentRow, Published, newest_head
+from index.model import DocumentRow, IndexIdentity, Published, newest_head
 from index.weaviate import open_index
 from runtime.aio_kafka import LogProducer
 from runtime.declarations import load_topics
@@ -25,6 +25,7 @@ from schemas.records import Coordinates, DeadLetter, DocumentChange, Origin
 from schemas.sources import Sources, parse_sources
 from schemas.topics import CHANGES, DLQ, mutations_topic
 from schemas.versions import RANKS, Op, StatedVersion
+from streams.groups import apply_group, prepare_group
 
 SOURCES: Sources = parse_sources(
     "version: 1\nsources: [{name: wiki, tenant: acme, kind: webhook, default_acl: [public]}]\n"
@@ -144,7 +145,8 @@ class Bench:
         """Records not acknowledged by either stage."""
         admin = KafkaAdmin(self.settings)
         mutations = mutations_topic(self.settings.generation)
-        stages = {"millstream.prepare": CHANGES, f"millstream.apply.{self.settings.generation}": mutations}
+        identity = IndexIdentity(self.settings.generation, self.settings.incarnation)
+        stages = {prepare_group(identity.generation): CHANGES, apply_group(identity): mutations}
         return sum(sum(admin.lag(group, topic).values()) for group, topic in stages.items())
 
     def letters(self) -> list[DeadLetter]:

@@ -137,7 +137,6 @@ async def replica(settings: Settings, embedder: FastembedEmbedder) -> AsyncItera
     tail = HeldTail(settings, load_topics(settings).partitions(COMMITS))
     feed = CommitFeed(tail, metrics, retry_seconds=0.05)
     outside = Outside(
-        index,
         embedder,
         build_authenticator(settings, clock),
         TokenKey(b"k" * 32),
@@ -150,7 +149,7 @@ async def replica(settings: Settings, embedder: FastembedEmbedder) -> AsyncItera
     async def ready() -> Sequence[str]:
         return ()
 
-    app = build_api(outside, Limits(), Thresholds(), ready)
+    app = build_api(index, outside, Limits(), Thresholds(), ready)
     reading = asyncio.create_task(feed.run())
     while not feed.is_live:
         assert not reading.done(), reading.result()

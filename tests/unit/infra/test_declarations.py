@@ -54,7 +54,8 @@ def test_an_unknown_part_is_refused_with_the_known_ones(tmp_path: Path) -> None:
 
 
 def test_every_service_runs_a_module_that_exists_after_the_bootstrap(services: list[Service]) -> None:
-    assert [service.name for service in services] == [BOOTSTRAP, "prepare", "apply", "hide", "capture", "ingest", "api"]
+    stages = ["prepare", "apply", "hide", "capture", "builds"]
+    assert [service.name for service in services] == [BOOTSTRAP, *stages, "ingest", "api"]
     for service in services:
         module = service.argv[service.argv.index("-m") + 1]
         assert importlib.util.find_spec(f"{module}.__main__") is not None, module

@@ -228,8 +228,8 @@ async def world(
 
     feed = CommitFeed(MemoryTail(here.log.told, COMMITS, 1), metrics)
     authenticator = build_authenticator(settings(), clock)
-    outside = Outside(index or memory, embedder, authenticator, KEY, clock, metrics, lambda: sources, feed, cache_bytes)
-    app = build_api(outside, limits or Limits(), thresholds, ready)
+    outside = Outside(embedder, authenticator, KEY, clock, metrics, lambda: sources, feed, cache_bytes)
+    app = build_api(index or memory, outside, limits or Limits(), thresholds, ready)
     reading = asyncio.create_task(feed.run())
     async with TestClient(TestServer(app)) as client:
         here.client = client
