@@ -55,7 +55,7 @@ class Live:
         self._looked_at: float | None = None
         self._current: Opened | None = None
         self._next: Opened | None = None
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._left: dict[asyncio.Task[None], Opened] = {}
 
     def served(self) -> Served:
         """What answers now. Raises ProblemError (503) where that is not known."""
@@ -96,10 +96,9 @@ class Live:
 
     async def close(self) -> None:
         """Release connections."""
-        for task in self._leaving:
+        for task in self._left:
             task.cancel()
-        await asyncio.gather(*self._leaving, return_exceptions=True)
-        for opened in (self._current, self._next):
+        for opened in (self._current, self._next, *self._left.values()):
             if opened is not None:
                 await opened.index.close()
 
@@ -137,13 +136,11 @@ class Live:
         log.info("answering from", build=str(opened.index.identity))
         if before is not None:
             before.served.end()
-            leaving = asyncio.create_task(_leave(before))
-            self._leaving.add(leaving)
-            leaving.add_done_callback(self._leaving.discard)
+            leaving = asyncio.create_task(_close_later(before))
+            self._left[leaving] = before
+            leaving.add_done_callback(lambda task: self._left.pop(task, None))
 
 
-async def _leave(before: Opened) -> None:
-    try:
-        await asyncio.sleep(LINGER_SECONDS)
-    finally:
-        await before.index.close()
+async def _close_later(before: Opened) -> None:
+    await asyncio.sleep(LINGER_SECONDS)
+    await before.index.close()
