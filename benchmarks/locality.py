@@ -1,13 +1,14 @@
 """Edit locality: how many chunks are embedded again for each chunk whose text an edit really changed.
 
-`python -m benchmarks.locality FOLDER...` reads the documents under the folders, takes them through seeded histories of
-edits, and takes pairs of revisions that lie there side by side (rev6 and rev7, 2025 and 2026) as they are. Prints JSON;
-`ratio` is the figure.
+`python -m benchmarks.locality FOLDER...` reads the documents under the folders (or files), takes them through seeded histories of
+edits, and takes as they are: pairs of revisions that lie there side by side (rev6 and rev7, 2025 and 2026), and every
+version that git has of them. Prints JSON; `ratio` is the figure.
 """
 
 import json
 import random
 import re
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -161,11 +162,26 @@ def revisions(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
         yield from pairwise(group)
 
 
+def committed(path: Path) -> list[ParsedDocument]:
+    """Every version of a file that git knows, the oldest first; none outside a repository."""
+    hashes = _git(path, "log", "--reverse", "--format=%H", "--", path.name).decode().split()
+    versions = (_parsed(_git(path, "show", f"{one}:./{path.name}"), path.name) for one in hashes)
+    return [version for version in versions if version is not None]
+
+
+def _git(path: Path, *arguments: str) -> bytes:
+    done = subprocess.run(  # noqa: S603
+        ["git", "-C", str(path.parent), *arguments],  # noqa: S607
+        capture_output=True, timeout=30, check=False,
+    )  # fmt: skip
+    return done.stdout if done.returncode == 0 else b""
+
+
 def measure(paths: Sequence[Path], token_spans: TokenSpans, versions: int = VERSIONS) -> dict[str, Tally]:
     """Tallies of seeded histories, of one long section, and of revisions as people wrote them."""
     read = {path: document for path in paths if (document := _read(path)) is not None}
     documents = list(read.values())
-    tallies = {"documents": Tally(), "one_long_section": Tally(), "revisions": Tally()}
+    tallies = {"documents": Tally(), "one_long_section": Tally(), "revisions": Tally(), "committed": Tally()}
 
     def cut(document: ParsedDocument) -> list[Chunk]:
         return chunk(document, document.title or "", token_spans)
@@ -174,6 +190,7 @@ def measure(paths: Sequence[Path], token_spans: TokenSpans, versions: int = VERS
         *(("documents", history) for history in histories(documents, versions)),
         *(("one_long_section", history) for history in histories([without_headings(documents)], versions * 10)),
         *(("revisions", [read[old], read[new]]) for old, new in revisions(list(read))),
+        *(("committed", history) for path in read if len(history := committed(path)) > 1),
     ]:
         before = cut(history[0])
         for version in history[1:]:
@@ -184,10 +201,14 @@ def measure(paths: Sequence[Path], token_spans: TokenSpans, versions: int = VERS
 
 
 def _read(path: Path) -> ParsedDocument | None:
+    return _parsed(path.read_bytes(), path.name)
+
+
+def _parsed(body: bytes, name: str) -> ParsedDocument | None:
     from streams.parse.document import read_document
 
     try:
-        return read_document(path.read_bytes(), None, path.name)
+        return read_document(body, None, name)
     except UnreadableError:
         return None
 
@@ -196,7 +217,8 @@ def main() -> None:
     """Measure the folders named on the command line, with the model's own word pieces."""
     from index.embedding.fastembed_model import load_embedder
 
-    paths = [path for folder in sys.argv[1:] for path in sorted(Path(folder).rglob("*")) if path.is_file()]
+    named = [Path(name) for name in sys.argv[1:]]
+    paths = [path for name in named for path in [name, *sorted(name.rglob("*"))] if path.is_file()]
     load = load_average()
     tallies = measure(paths, load_embedder().token_spans)
     whole = Tally()
