@@ -57,6 +57,8 @@ class Line:
         self.fields: dict[str, object] = {"at": str(delivery.coordinates)}
         self.freshness: float | None = None
         self.hidden: float | None = None
+        self.told_elsewhere = False
+        """Its line in the log is another stage's: this one had nothing to do with it."""
 
     def prepared(self, mutation: Mutation) -> None:
         """A mutation was published."""
@@ -79,6 +81,7 @@ class Line:
                 self.outcome = "left_out"
             case TakesNothing():
                 self.outcome = "takes_nothing"
+                self.told_elsewhere = True
             case Unreadable():
                 self.outcome = "unreadable"
 
@@ -205,5 +208,7 @@ class Journal:
             self._metrics.observe(FRESHNESS_SECONDS, line.freshness, op=line.op)
         if line.hidden is not None and line.op is not None:
             self._metrics.observe(HIDE_SECONDS, line.hidden, op=line.op)
+        if line.told_elsewhere:
+            return
         tell = log.error if line.outcome == WITHDRAWAL_LOST else log.warning if line.reason else log.info
         tell("record", stage=self._stage, outcome=line.outcome, op=line.op, ms=round(seconds * 1e3, 2), **line.fields)
