@@ -28,7 +28,7 @@ from schemas.errors import TransientError
 from schemas.records import Commit
 from schemas.sources import SourceConfig
 from schemas.topics import CHANGES, HIDES
-from streams.groups import prepare_group
+from streams.groups import HIDE_GROUP, prepare_group
 
 Op = Literal["delete", "acl"]
 Way = Literal["search", "query"]
@@ -112,6 +112,7 @@ async def measure(settings: Settings, plan: DeletePlan, setup: Callable[[], Setu
             await bench.post_documents()
             if plan.backlog:
                 await bench.post_backlog()
+                await _until_hide_has_read(settings, progress)
             commits = await asyncio.to_thread(CommitReader, settings, source.owner, source.source, from_now=True)
             before = await asyncio.to_thread(_waiting, settings)
             attempts = await bench.take_away()
@@ -123,6 +124,16 @@ async def measure(settings: Settings, plan: DeletePlan, setup: Callable[[], Setu
                 await bench.clean_up()
     large = sum(commit.doc_id == bench.large and commit.mutation.topic != HIDES for commit in found)
     return figures(plan, attempts, _hidden_at(found), Surroundings(before, after, large), rss)
+
+
+async def _until_hide_has_read(settings: Settings, progress: Progress) -> None:
+    """What was posted faster than any source posts is not what waits: that is the parsing. Raises TransientError."""
+    until = time.monotonic() + _READY_SECONDS
+    while behind := sum((await asyncio.to_thread(KafkaAdmin(settings).lag, HIDE_GROUP, CHANGES)).values()):
+        progress("waiting until hide has read it", 0, behind)
+        if time.monotonic() > until:
+            raise TransientError("the stage hide does not get to the end of documents.changes: see `millstream status`")
+        await asyncio.sleep(0.2)
 
 
 def _waiting(settings: Settings) -> int:
