@@ -121,7 +121,7 @@ async def install(settings: Settings, sources: Sources) -> Bootstrapped:
             index=index,
             create_tenants_of=create_tenants_of,
             dimension=model.dimension,
-            recipe=recipe_of(model.fingerprint),
+            recipe=recipe_of(model.fingerprint, settings.chunk_tokens),
             clock=SystemClock(),
         )
     finally:

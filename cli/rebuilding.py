@@ -34,6 +34,7 @@ from streams import build as building
 from streams.build import SilentCommits
 from streams.commit_log import LastingLog, LogCommits
 from streams.groups import apply_group, hides_group, prepare_group
+from streams.recipe_file import keep_recipe
 from streams.supervisor import Kept, keep, stage_command
 
 _LOOK_SECONDS = 0.25
@@ -109,6 +110,7 @@ async def rebuild(
     started = time.monotonic()
     identity = IndexIdentity(settings.generation, settings.incarnation)
     await install(settings, load_sources(settings))
+    keep_recipe(settings.state_dir, settings.generation, environment)
     catalogue = await asyncio.to_thread(read_catalogue, settings)
     if not catalogue.builds[identity].is_covered:
         async with _preparing(settings, environment, catalogue, watched), _build(settings, identity, skipped) as opened:

@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     vector_cache_mb: int = Field(
         512, ge=0, le=1_048_576, description="vectors that `prepare` keeps on disk in state_dir; 0 = none"
     )
+    chunk_tokens: int | None = Field(
+        None, ge=32, le=8192, description="most tokens of a chunk, part of the recipe; default: what the model reads"
+    )
     embedding_threads: int = Field(2, ge=1, le=64, description="ONNX Runtime threads of one process")
 
     ingest_host: str = Field("127.0.0.1", description="webhook receiver listens here")

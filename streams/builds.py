@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -21,6 +22,7 @@ from runtime.new_records import NewRecords
 from runtime.settings import Settings
 from schemas.errors import ConfigError, TransientError
 from schemas.topics import GENERATIONS
+from streams.recipe_file import kept_recipe
 from streams.supervisor import Kept, keep
 
 _LOOK_SECONDS = 1.0
@@ -36,13 +38,14 @@ class Upkeep:
     generation: str
     incarnation: str
 
-    def kept(self) -> Kept:
-        """How it is run: the settings of this process, but for the build's name."""
+    def kept(self, state_dir: Path) -> Kept:
+        """How it is run: the settings of this process, but for the build's name and its generation's recipe."""
         name = f"streams-{self.stage}-{self.generation}-{self.incarnation}"
         return Kept(
             self.stage,
             (sys.executable, "-m", "streams", "--stage", self.stage, "--leashed", "--log-name", name),
             environment={
+                **kept_recipe(state_dir, self.generation),
                 "MILLSTREAM_GENERATION": self.generation,
                 "MILLSTREAM_INCARNATION": self.incarnation,
             },
@@ -93,7 +96,7 @@ async def keep_builds(settings: Settings, metrics: Metrics) -> int:
         return reasons
 
     stop_health = await start_health(metrics, not_ready, settings.metrics_port) if settings.metrics_port else None
-    keeper = Keeper(lambda one, ending: asyncio.create_task(keep(one.kept(), ending)))
+    keeper = Keeper(lambda one, ending: asyncio.create_task(keep(one.kept(settings.state_dir), ending)))
     own = IndexIdentity(settings.generation, settings.incarnation)
     news, catalogue = NewRecords(settings, GENERATIONS), Catalogue()
     while not stop.is_set():

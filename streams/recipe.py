@@ -13,8 +13,10 @@ CUTTING = "2"
 """Raised when streams.core.chunk cuts the same document otherwise with the same numbers."""
 
 
-def recipe_of(embedder: str) -> Mapping[str, str]:
-    """Parts of the recipe with this embedder's fingerprint."""
+def recipe_of(embedder: str, chunk_tokens: int | None = None) -> Mapping[str, str]:
+    """Parts of the recipe with this embedder's fingerprint; `chunk_tokens` where chunks are kept shorter than the model
+    reads.
+    """
     numbers = (
         chunk.TARGET_TOKENS,
         chunk.LEAST_TOKENS,
@@ -23,5 +25,6 @@ def recipe_of(embedder: str) -> Mapping[str, str]:
         chunk.PATH_TOKENS,
         chunk.MAX_CHUNKS,
     )
-    chunking = "-".join([CUTTING, *map(str, numbers)])
+    shorter = () if chunk_tokens is None else (f"most{chunk_tokens}",)
+    chunking = "-".join([CUTTING, *map(str, numbers), *shorter])
     return recipe_parts(embedder=embedder, reading=READING, chunking=chunking, schema=SCHEMA)

@@ -168,7 +168,7 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
         asyncio.to_thread(load_embedder, settings.embedding_model, cache_dir=settings.cache_dir, threads=threads),
         parser.start(),
     )
-    parts = recipe_of(embedder.fingerprint)
+    parts = recipe_of(embedder.fingerprint, settings.chunk_tokens)
     await asyncio.to_thread(check_generation, settings, parts)
     activity, producer = Activity(), LogProducer(settings)
     log = LastingLog(producer)
@@ -184,7 +184,7 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
         tokens=embedder,
         vectors=vectors,
         embedder=embedder.fingerprint,
-        max_tokens=embedder.max_tokens,
+        max_tokens=min(embedder.max_tokens, settings.chunk_tokens or embedder.max_tokens),
         recipe=recipe_fingerprint(parts),
         max_document_bytes=settings.max_document_bytes,
         topics=topics,
