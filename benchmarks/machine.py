@@ -73,5 +73,12 @@ def rss_mb(pids: Mapping[str, int]) -> dict[str, float]:
     return found
 
 
+def cpu_seconds() -> float:
+    """What this process and all it started, and that is still there, have used of the cores so far."""
+    this = psutil.Process()
+    times = [process.cpu_times() for process in (this, *this.children(recursive=True))]
+    return sum(time.user + time.system for time in times)
+
+
 def _resident(process: psutil.Process) -> float:
     return round(process.memory_info().rss / _MB, 1)
