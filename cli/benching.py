@@ -54,6 +54,14 @@ _CHURN = (
     "and the rows in the store. Retrieval alone, in this process. Some minutes; nothing is left behind."
 )
 
+_REBUILD = (
+    "How fast the index is built from the log, beside inserting the same chunk rows bare.\n\n"
+    "Appends generated mutations, vectors and all, to a topic of their own; then, taking turns, builds an index of its "
+    "own from them, as `millstream replay` does, and inserts the same chunk rows into another one in big batches. "
+    "Published are chunk rows a second of the build, of the bare inserts (bare_rows_per_s), and their ratio; no "
+    "embedding model is loaded. Some minutes; nothing is left behind."
+)
+
 _CACHE = (
     "What the answer cache gives while everything changes, and how fast it is when nothing does.\n\n"
     "Documents of a tenant of its own (bench-cache) are edited, deleted, superseded and given to other groups through "
@@ -179,6 +187,25 @@ def churn(
     with errors_in_one_line():
         settings = _running_settings()
         plan = benchmark.ChurnPlan(documents=documents, versions=versions, questions=questions, seed=seed)
+        with shown_progress() as progress:
+            figures = _run(benchmark.measure(settings, plan, _looking_around(), progress))
+        show_figures(figures, as_json)
+
+
+@app.command(help=_REBUILD)
+def rebuild(
+    documents: Annotated[int, typer.Option("--documents", min=10, max=1_000_000, help="documents of the log")] = 4000,
+    chunks: Annotated[int, typer.Option("--chunks", min=1, max=4000, help="chunks of each")] = 5,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="how often each is measured, taking turns")] = 2,
+    seed: Seed = 1,
+    as_json: bool = JSON,
+) -> None:
+    """How fast the index is built from the log, beside inserting the same rows bare."""
+    from benchmarks import rebuild as benchmark
+
+    with errors_in_one_line():
+        settings = _running_settings()
+        plan = benchmark.RebuildPlan(documents=documents, chunks=chunks, rounds=rounds, seed=seed)
         with shown_progress() as progress:
             figures = _run(benchmark.measure(settings, plan, _looking_around(), progress))
         show_figures(figures, as_json)

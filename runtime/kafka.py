@@ -215,6 +215,11 @@ class KafkaAdmin:
             for outcome in self._admin.incremental_alter_configs(resources).values():
                 self._result(outcome)
 
+    def delete(self, topic: str) -> None:
+        """Remove a topic with all it holds: of a benchmark, or of a retired generation."""
+        for outcome in self._admin.delete_topics([self._prefix + topic], request_timeout=self._seconds).values():
+            self._result(outcome)
+
     def existing(self, keys: Mapping[str, Sequence[str]]) -> dict[str, TopicState]:
         """State of those of the named topics that exist, with the values of the named configuration keys."""
         described = self._describe(list(keys))
