@@ -3,7 +3,7 @@
 import asyncio
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +61,10 @@ class Cdc:
         """A connection that commits each statement."""
         return psycopg.connect(self.environment["MILLSTREAM_POSTGRES_DSN"], autocommit=True)
 
-    def apply(self, *entries: dict[str, object]) -> Applied:
+    def apply(self, *entries: dict[str, object], instead_of: Sequence[str] = ()) -> Applied:
         """Declare these sources besides those there are, as `millstream source apply` does."""
-        self._entries |= {str(entry["name"]): entry for entry in entries}
+        known = {name: entry for name, entry in self._entries.items() if name not in instead_of}
+        self._entries = known | {str(entry["name"]): entry for entry in entries}
         text = yaml.safe_dump({"version": 1, "sources": list(self._entries.values())})
         wanted, before = parse_sources(text), self.in_force
         admin = KafkaAdmin(self.settings)
