@@ -91,6 +91,11 @@ async def target_of(settings: Settings, generation: str | None, incarnation: str
     known = catalogue.builds.get(IndexIdentity(wanted.generation, wanted.incarnation))
     if known is not None and known.identity == live.identity:
         raise ConfigError(f"{live.identity} is live: give the new build another name")
+    if known is not None and known.identity == IndexIdentity(settings.generation, settings.incarnation):
+        raise ConfigError(
+            f"the processes that run now build {known.identity}, which MILLSTREAM_GENERATION and "
+            f"MILLSTREAM_INCARNATION name: `millstream generation switch {known.identity}` waits for them"
+        )
     if known is not None and known.is_retired:
         raise ConfigError(f"{known.identity} is retired, and a name is used once: give the new build another")
     return wanted
@@ -183,7 +188,8 @@ async def switch(settings: Settings, name: str, watched: Watched) -> Build:
     build, live = catalogue.named(name), catalogue.live
     if live is None or build.identity == live.identity:
         return build
-    if not build.is_covered:
+    own = IndexIdentity(settings.generation, settings.incarnation)
+    if not build.is_covered and build.identity != own:
         raise ConfigError(f"{build.identity} is not built yet: run `millstream replay` for it again, which goes on")
     index, log = open_build(settings, build.identity), LogProducer(settings)
     try:

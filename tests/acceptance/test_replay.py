@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -61,17 +62,17 @@ def writers(installation: Installation) -> list[Writer]:
     ]
 
 
-@pytest.fixture
-def asker(installation: Installation) -> Iterator[Asker]:
-    """Asking for as long as the test runs; every answer was right."""
+@contextmanager
+def asking(installation: Installation) -> Iterator[Asker]:
+    """Somebody asks, until the end of `with`; every answer was right."""
     one, stop = Asker(installation), threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        asking = pool.submit(one.run, stop)
+        work = pool.submit(one.run, stop)
         try:
             yield one
         finally:
             stop.set()
-        asking.result(timeout=60)
+        work.result(timeout=60)
     assert one.wrong == []
 
 
@@ -102,7 +103,7 @@ def faults(installation: Installation, writers: Sequence[Writer], name: str) -> 
     return found
 
 
-def answers_from(installation: Installation, asker: Asker, name: str) -> None:
+def answers_from(asker: Asker, name: str) -> None:
     """Wait until answers come from a build."""
     generation, _, incarnation = name.partition("-")
     before = asker.answered[incarnation + generation]
@@ -125,33 +126,33 @@ def chunks_of(installation: Installation, name: str, document: Document) -> list
 
 
 def test_an_incarnation_is_built_and_switched_to_and_back_while_everything_goes_on(
-    installation: Installation, loaded: Mapping[str, object], writers: list[Writer], asker: Asker
+    installation: Installation, loaded: Mapping[str, object], writers: list[Writer]
 ) -> None:
-    with Writers(writers) as at_work:
+    with asking(installation) as asker, Writers(writers) as at_work:
         eventually("events are acknowledged", lambda: at_work.acknowledged() > 40)
         built = installation.millstream("replay", "--incarnation", "i2", "--json").json()
         assert isinstance(built, dict)
         assert built["switched"] is True
         assert built["records"] > 40
-        answers_from(installation, asker, "g1-i2")
+        answers_from(asker, "g1-i2")
         eventually("events are acknowledged", lambda: at_work.acknowledged() > 80)
         assert installation.millstream("generation", "switch", "i1", "--json").json() == {"live": "g1-i1"}
-        answers_from(installation, asker, "g1-i1")
+        answers_from(asker, "g1-i1")
         installation.millstream("generation", "switch", "i2", "--json")
-        answers_from(installation, asker, "g1-i2")
+        answers_from(asker, "g1-i2")
     assert faults(installation, writers, "g1-i2") == []
     assert faults(installation, writers, "g1-i1") == []
 
 
 def test_a_generation_with_another_recipe_is_prepared_again_and_switched_to(
-    installation: Installation, loaded: Mapping[str, object], writers: list[Writer], asker: Asker
+    installation: Installation, loaded: Mapping[str, object], writers: list[Writer]
 ) -> None:
     other = Installation(installation.folder, {**installation.environ, "MILLSTREAM_CHUNK_TOKENS": "64"})
-    with Writers(writers):
+    with asking(installation) as asker, Writers(writers):
         refused = other.millstream("replay", "--incarnation", "i3", exit_code=1)
         assert "replay --generation" in refused.err
         other.millstream("replay", "--generation", "g2", "--json")
-        answers_from(installation, asker, "g2-i1")
+        answers_from(asker, "g2-i1")
     assert faults(installation, writers, "g2-i1") == []
     guide = Document.checked("aurora", "handbook", "products/installation-guide-polar.html")
     assert len(chunks_of(installation, "g2-i1", guide)) > len(chunks_of(installation, "g1-i1", guide))
@@ -164,12 +165,13 @@ def test_a_generation_with_another_recipe_is_prepared_again_and_switched_to(
     }
 
 
-def test_a_retired_build_is_gone_and_its_name_is_not_used_again(installation: Installation, asker: Asker) -> None:
+def test_a_retired_build_is_gone_and_its_name_is_not_used_again(installation: Installation) -> None:
     assert "switch to another" in installation.millstream("generation", "retire", "g2-i1", "--yes", exit_code=1).err
     assert "MILLSTREAM_INCARNATION" in installation.millstream("generation", "retire", "i1", "-y", exit_code=1).err
-    installation.millstream("generation", "switch", "g1-i1")
-    answers_from(installation, asker, "g1-i1")
-    installation.millstream("generation", "retire", "g1-i2", "--yes")
+    with asking(installation) as asker:
+        installation.millstream("generation", "switch", "g1-i1")
+        answers_from(asker, "g1-i1")
+        installation.millstream("generation", "retire", "g1-i2", "--yes")
     assert "retired" in installation.millstream("replay", "--incarnation", "i2", exit_code=1).err
 
     async def heads() -> object:
