@@ -1,8 +1,8 @@
 """Edit locality: how many chunks are embedded again for each chunk whose text an edit really changed.
 
 `python -m benchmarks.locality FOLDER...` reads the documents under the folders (or files), takes them through seeded
-histories of edits, and takes as they are: pairs of revisions that lie there side by side (rev6 and rev7, 2025 and 2026),
-and every version that git has of them. Prints JSON; `ratio` is the figure.
+histories of edits, and takes as they are: pairs of revisions that lie there side by side (rev6 and rev7), and every
+version that git has of them. Prints JSON; `ratio` is the figure.
 """
 
 import json
