@@ -91,7 +91,7 @@ def check_change(before: Sources, after: Sources) -> None:
 
 async def install(settings: Settings, sources: Sources) -> Bootstrapped:
     """Everything an installation needs before its processes start; idempotent."""
-    from index.embedding.fastembed_model import recipe_of_model
+    from index.embedding.choice import embedding_recipe
     from index.weaviate import open_build, open_index
     from runtime.aio_kafka import LogProducer
     from runtime.clock import SystemClock
@@ -99,7 +99,7 @@ async def install(settings: Settings, sources: Sources) -> Bootstrapped:
     from runtime.kafka import KafkaAdmin
     from streams.recipe import recipe_of
 
-    model = await asyncio.to_thread(recipe_of_model, settings.embedding_model, cache_dir=settings.cache_dir)
+    model = await asyncio.to_thread(embedding_recipe, settings)
     index = open_index(settings)
     log = LogProducer(settings)
 

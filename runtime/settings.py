@@ -69,6 +69,12 @@ class Settings(BaseSettings):
         "sentence-transformers/all-MiniLM-L6-v2",
         description="fastembed model; the default (@int8: faster, less exact) is built from its wheel",
     )
+    embedding_url: str = Field(
+        "", description="base address of an OpenAI-compatible endpoint that embeds in place of a local model"
+    )
+    embedding_key: SecretStr = Field(SecretStr(""), description="bearer key of that endpoint")
+    embedding_dimension: int = Field(384, ge=8, le=8192, description="values of a vector of that endpoint")
+    embedding_max_tokens: int = Field(256, ge=32, le=8192, description="longest input of that endpoint's model")
     vector_cache_mb: int = Field(
         512, ge=0, le=1_048_576, description="vectors that `prepare` keeps on disk in state_dir; 0 = none"
     )

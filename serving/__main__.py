@@ -11,7 +11,7 @@ import structlog
 import uvloop
 from aiohttp import web
 
-from index.embedding.fastembed_model import load_embedder
+from index.embedding.choice import open_embedder
 from index.model import IndexIdentity
 from index.weaviate import open_build
 from runtime.aio_kafka import KafkaTail
@@ -53,7 +53,7 @@ async def serve(settings: Settings, metrics: Metrics) -> None:
     keys = WatchedFiles([settings.api_keys_file], partial(api_keys_of, settings), metrics, what="api_keys")
     authenticator = build_authenticator(settings, clock, lambda: keys.current)
     key = token_key(settings.token_key.get_secret_value())
-    embedder = load_embedder(settings.embedding_model, cache_dir=settings.cache_dir, threads=_EMBEDDING_THREADS)
+    embedder = open_embedder(settings, threads=_EMBEDDING_THREADS)
     embedder.embed_query("warm up")
     sources = _watch_sources(settings, metrics)
     feed = _commit_feed(settings, metrics)

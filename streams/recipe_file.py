@@ -6,7 +6,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-VARIABLES = ("MILLSTREAM_EMBEDDING_MODEL", "MILLSTREAM_CHUNK_TOKENS")
+VARIABLES = (
+    "MILLSTREAM_EMBEDDING_MODEL",
+    "MILLSTREAM_EMBEDDING_URL",
+    "MILLSTREAM_EMBEDDING_DIMENSION",
+    "MILLSTREAM_EMBEDDING_MAX_TOKENS",
+    "MILLSTREAM_CHUNK_TOKENS",
+)
 """What changes a recipe without another release."""
 
 

@@ -142,7 +142,7 @@ def _limits(settings: Settings) -> Limits:
 
 
 async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
-    from index.embedding.fastembed_model import load_embedder
+    from index.embedding.choice import open_embedder
     from streams.core.recipe import recipe_fingerprint
     from streams.parse.pool import ParserPool
     from streams.pipeline import Pipeline
@@ -163,9 +163,8 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
         kinds=policies.sought,
         limits=_limits(settings),
     )
-    threads = settings.embedding_threads
     embedder, _ = await asyncio.gather(
-        asyncio.to_thread(load_embedder, settings.embedding_model, cache_dir=settings.cache_dir, threads=threads),
+        asyncio.to_thread(open_embedder, settings),
         parser.start(),
     )
     parts = recipe_of(embedder.fingerprint, settings.chunk_tokens)
