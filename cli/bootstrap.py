@@ -65,9 +65,12 @@ async def bootstrap(
     created = await asyncio.to_thread(apply_topics, settings, topics, sources, admin)
     facts = await asyncio.to_thread(admin.topic_facts, index_topics(settings))
     identity = IndexIdentity(settings.generation, settings.incarnation)
+    wanted = _wanted(settings, recipe, clock)
+    for known in (await asyncio.to_thread(read_catalogue, settings)).builds.values():
+        check_standing(known, wanted)  # before anything of a build is there that cannot be
     record = IndexRecord(identity, recipe, facts, dimension, clock.now())
     await index.create(record)
-    catalogue = await announce_build(settings, log, recipe, clock)
+    catalogue = await announce_build(settings, log, wanted)
     for build in catalogue.builds.values():
         if build.identity != identity and not build.is_retired:
             await create_tenants_of(build.identity, sources, clock)
@@ -82,22 +85,23 @@ def apply_topics(settings: Settings, topics: Topics, sources: Sources, admin: Ka
     return sum(type(action).__name__ == "CreateTopic" for action in plan.actions)
 
 
-async def announce_build(settings: Settings, log: Log, recipe: Mapping[str, str], clock: Clock) -> Catalogue:
-    """Append this build to index.generations where it is not there yet: live if it is the first of all, building if
-    not. Returns what there is now. Raises ConfigError for a retired build and for one of another recipe.
-    """
+def _wanted(settings: Settings, recipe: Mapping[str, str], clock: Clock) -> Generation:
     from streams.core.recipe import recipe_fingerprint
 
-    wanted = Generation(
+    return Generation(
         name=settings.generation,
         incarnation=settings.incarnation,
         state=GenerationState.LIVE,
         recipe=recipe_fingerprint(recipe),
         at=clock.now(),
     )
+
+
+async def announce_build(settings: Settings, log: Log, wanted: Generation) -> Catalogue:
+    """Append a build to index.generations where it is not there yet: live if it is the first of all, building if not.
+    Returns what there is now.
+    """
     catalogue = await asyncio.to_thread(read_catalogue, settings)
-    for known in catalogue.builds.values():
-        check_standing(known, wanted)
     if IndexIdentity(wanted.name, wanted.incarnation) in catalogue.builds:
         return catalogue
     if catalogue.live is not None:
