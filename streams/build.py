@@ -63,8 +63,8 @@ class _BuildWriter:
     async def commit(self, batch: Sequence[Item], waiting: Waiting) -> Sequence[Outcome]:
         return await self._writer.commit(batch, waiting)
 
-    async def sweep(self, seconds: Callable[[], float]) -> Swept:
-        del seconds
+    async def sweep(self, seconds: Callable[[], float], *, take_over: bool) -> Swept:
+        del seconds, take_over
         return Swept(_UNSWEPT_SECONDS)
 
 
