@@ -58,6 +58,10 @@ class FiltersIn(_Model):
     before: AwareDatetime | None = Field(None, description="event time before this")
 
 
+_NO_FILTERS = FiltersIn()
+"""Frozen, so one for all: a default would be copied for every request."""
+
+
 class PositionIn(_Model):
     """A position as a response gave it; generation and incarnation, where given, must be the live ones."""
 
@@ -78,7 +82,7 @@ class SearchRequest(_Model):
 
     question: StrictStr = Field(description="1 to 4,000 characters after trimming")
     top_k: Annotated[StrictInt, Field(ge=1, le=MAX_TOP_K)] = 8
-    filters: FiltersIn = FiltersIn()
+    filters: FiltersIn = Field(default_factory=lambda: _NO_FILTERS)
     as_of: AsOf = Field(
         None, description="answer as of a seq, of an earlier response's position, or of a time (RFC 3339 with a zone)"
     )
