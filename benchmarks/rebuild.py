@@ -36,7 +36,7 @@ from schemas.identity import PUBLIC, DocId, Document, Source, Tenant
 from schemas.records import Chunk, Content, Coordinates, Mutation, Origin
 from schemas.topics import CHANGES, mutations_topic
 from schemas.versions import RANKS, Op, Version
-from streams.build import Build, SilentCommits
+from streams.build import ROWS_AT_ONCE, Build, SilentCommits
 
 DIMENSION = 384
 PREFIX = "Rebuild"
@@ -132,13 +132,12 @@ async def _built(
     """A build from Kafka; the chunk rows it wrote."""
     topics, topic, log = load_topics(settings), mutations_topic(identity.generation), MemoryCommitLog()
     async with _index(settings, identity) as index:
-        span = KafkaSpan(settings, topic, topics.partitions(topic))
-        build = Build(
-            index,
-            span,
-            lambda tenant: TenantWriter(index, SilentCommits(log), tenant, SystemClock(), name="bench"),
-            topics,
-        )
+
+        def writer_for(tenant: Tenant) -> TenantWriter:
+            commits = SilentCommits(log)
+            return TenantWriter(index, commits, tenant, SystemClock(), name="bench", rows_at_once=ROWS_AT_ONCE)
+
+        build = Build(index, KafkaSpan(settings, topic, topics.partitions(topic)), writer_for, topics)
         started = time.perf_counter()
         await build.run()
         rates.built.append(len(index.rows) / (time.perf_counter() - started))

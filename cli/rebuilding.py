@@ -140,7 +140,8 @@ async def _build(
     commits = SilentCommits(LogCommits(LastingLog(log), topics))
 
     def writer_for(tenant: Tenant) -> TenantWriter:
-        return TenantWriter(index, commits, tenant, SystemClock(), name=f"build/{os.getpid()}")
+        name = f"build/{os.getpid()}"
+        return TenantWriter(index, commits, tenant, SystemClock(), name=name, rows_at_once=building.ROWS_AT_ONCE)
 
     span = KafkaSpan(settings, topic, topics.partitions(topic))
     await log.start()

@@ -35,7 +35,7 @@ from schemas.records import Commit, TakeOver
 
 _WITHOUT_EPOCH_SECONDS = 60.0
 _ROWS_AT_ONCE = 100
-"""Chunk rows inserted before hides that wait are looked after: 50 to 200 ms, by the size of the tenant."""
+"""Where hides may wait: 50 to 200 ms, by the size of the tenant."""
 
 
 class SupersededError(TransientError):
@@ -109,7 +109,9 @@ class TenantWriter:
         *,
         name: str,
         sweep: SweepPolicy = _SWEEP,
+        rows_at_once: int = _ROWS_AT_ONCE,
     ) -> None:
+        """`rows_at_once`: chunk rows inserted before hides that wait are looked after."""
         self._index = index
         self._log = log
         self._tenant = tenant
@@ -117,6 +119,7 @@ class TenantWriter:
         self._name = name
         self._head: Head | None = None
         self._sweeper = Sweeper(index, clock, sweep)
+        self._rows_at_once = rows_at_once
 
     async def take_over(self) -> Head:
         """Become the tenant's writer: a new epoch, its head published in three steps (index.rows: claimed, shown,
@@ -282,8 +285,8 @@ class TenantWriter:
         ready = [(step, chunk_rows_of(batch, step, copies)) for step in steps]
         rows = [row for _, added in ready for row in added if row is not None]
         hidden: set[Document] = set()
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            await self._index.insert_chunks(self._tenant, rows[start : start + _ROWS_AT_ONCE])
+        for start in range(0, len(rows), self._rows_at_once):
+            await self._index.insert_chunks(self._tenant, rows[start : start + self._rows_at_once])
             while hides := waiting.take():
                 head = await self._commit_hides(head, hides, waiting)
                 hidden |= {item.document for item in hides}

@@ -25,6 +25,8 @@ from streams.window import Delivery, Lease, Window
 _WINDOW_RECORDS = 2048
 _WINDOW_BYTES = 96 * 1024 * 1024
 _BATCH = Bounds(mutations=512, size=32 * 1024 * 1024)
+ROWS_AT_ONCE = 2000
+"""Chunk rows inserted together: no hide waits for a build."""
 _DRAIN_SECONDS = 60.0
 _UNSWEPT_SECONDS = 3600.0
 
