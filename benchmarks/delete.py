@@ -3,8 +3,9 @@
 A sample begins when the 202 of the delete (or of an acl that names nobody) has been read and ends when the first answer
 without the document has been read. It contains the question itself, and on average half of another one before it.
 
-With a backlog, documents wait to be parsed meanwhile, and among them are editions of a large one: its chunks have their
-vectors already, so that every edition is nothing but a long commit.
+With a backlog, documents wait to be parsed meanwhile, and one edition of a large document after the other is committed:
+its chunks have their vectors already, so that an edition is nothing but a long commit. No document of the backlog lies
+in its partition, so that it does not wait behind them.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Literal
 
 from benchmarks.arrivals import jittered
@@ -22,12 +24,14 @@ from benchmarks.load import Outcome, Reply
 from benchmarks.progress import Progress
 from benchmarks.quantiles import by_name, quantiles
 from benchmarks.results import Figure, NothingMeasuredError, Setup
+from runtime.declarations import load_topics
 from runtime.kafka import KafkaAdmin
 from runtime.settings import Settings
 from schemas.errors import TransientError
+from schemas.identity import DocId, Document
 from schemas.records import Commit
 from schemas.sources import SourceConfig
-from schemas.topics import CHANGES, HIDES
+from schemas.topics import CHANGES, HIDES, Topics
 from streams.groups import HIDE_GROUP, prepare_group
 
 Op = Literal["delete", "acl"]
@@ -50,8 +54,6 @@ _EVENTS_A_POST = 50
 _PATIENCE_SECONDS = 10.0
 _WAIT_MS = 10_000
 _READY_SECONDS = 300.0
-_EDITIONS = 40
-"""Of the large document, spread over the backlog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ async def measure(settings: Settings, plan: DeletePlan, setup: Callable[[], Setu
     run = uuid.uuid4().hex[:8]
     async with Client(settings) as client:
         await client.check_ready()
-        bench = _Bench(client, plan, run, progress)
+        bench = _Bench(client, plan, run, load_topics(settings), progress)
         source = plan.source
         try:
             await bench.post_documents()
@@ -115,7 +117,7 @@ async def measure(settings: Settings, plan: DeletePlan, setup: Callable[[], Setu
                 await _until_hide_has_read(settings, progress)
             commits = await asyncio.to_thread(CommitReader, settings, source.owner, source.source, from_now=True)
             before = await asyncio.to_thread(_waiting, settings)
-            attempts = await bench.take_away()
+            attempts = await bench.take_away_beside_commits()
             after = await asyncio.to_thread(_waiting, settings)
             found = await asyncio.to_thread(lambda: list(commits.read()))
             rss = setup()
@@ -150,10 +152,11 @@ def _hidden_at(commits: Sequence[Commit]) -> dict[str, float]:
 class _Bench:
     """One run: posts, takes away, cleans up."""
 
-    def __init__(self, client: Client, plan: DeletePlan, run: str, progress: Progress) -> None:
+    def __init__(self, client: Client, plan: DeletePlan, run: str, topics: Topics, progress: Progress) -> None:
         self._client = client
         self._plan = plan
         self._run = run
+        self._topics = topics
         self._progress = progress
         self._posted: dict[str, int] = {}
         """Document -> the version it was posted with last, where the source states versions."""
@@ -180,24 +183,44 @@ class _Bench:
                 raise TransientError(f"the documents were not indexed within {_READY_SECONDS:.0f} s")
 
     async def post_backlog(self) -> None:
-        """Documents that wait to be parsed, and editions of the large one among them."""
-        step = max(1, self._plan.backlog // _EDITIONS)
+        """Documents that wait to be parsed."""
+        large = self._partition(self.large)
+        names = (f"bench/{self._run}/backlog-{number:06d}" for number in count())
+        beside = (name for name in names if self._partition(name) != large)
         for first in range(0, self._plan.backlog, _EVENTS_A_POST):
             numbers = range(first, min(first + _EVENTS_A_POST, self._plan.backlog))
-            events = [self._upsert(f"bench/{self._run}/backlog-{n:05d}", n + _BACKLOG_FROM) for n in numbers]
-            events += [self._edition(1 + n // step) for n in numbers if n % step == 0]
-            await self._post(events)
+            await self._post([self._upsert(next(beside), number + _BACKLOG_FROM) for number in numbers])
             self._progress("posting the backlog", numbers.stop, self._plan.backlog)
 
-    async def take_away(self) -> list[Attempt]:
+    def _partition(self, doc_id: str) -> int:
+        source = self._plan.source
+        return self._topics.partition(CHANGES, document=Document(source.owner, source.source, DocId(doc_id)))
+
+    async def take_away_beside_commits(self) -> list[Attempt]:
+        """With a backlog, while the large document is committed again and again."""
+        if not self._plan.backlog:
+            return await self._take_away()
+        editions = asyncio.create_task(self._keep_committing())
+        try:
+            return await self._take_away()
+        finally:
+            editions.cancel()
+            await asyncio.wait([editions])
+
+    async def _keep_committing(self) -> None:
+        for number in count(1):
+            tokens = await self._post([self._edition(number)])
+            await self._until_reached(tokens, time.monotonic() + _READY_SECONDS)
+
+    async def _take_away(self) -> list[Attempt]:
         """One document after the other; operations and ways take turns."""
-        count = self._plan.documents
-        due, begun = jittered(count, SHORTEST_GAP, LONGEST_GAP, self._plan.seed), time.perf_counter()
+        wanted = self._plan.documents
+        due, begun = jittered(wanted, SHORTEST_GAP, LONGEST_GAP, self._plan.seed), time.perf_counter()
         attempts: list[Attempt] = []
         for number, at in enumerate(due):
             await asyncio.sleep(max(0.0, begun + at - time.perf_counter()))
             attempts.append(await self._attempt(number))
-            self._progress("taking away and asking", number + 1, count)
+            self._progress("taking away and asking", number + 1, wanted)
         return attempts
 
     async def _attempt(self, number: int) -> Attempt:
