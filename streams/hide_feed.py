@@ -87,12 +87,13 @@ class HideFeed:
             await self._share.stop()
 
     async def _admit(self, records: Sequence[StoredRecord], window: Window, lease: Lease) -> None:
-        for record in records:
-            while len(window) >= _UNDER_WAY and not lease.is_ending:
+        for delivery in map(_delivery_of, records):
+            # The window has a lease of its own, which does not end while somebody waits in `put`.
+            while (len(window) >= _UNDER_WAY or window.is_full(delivery)) and not lease.is_ending:
                 await lease.pause(_LOOK_SECONDS)
             if lease.is_ending:
                 return
-            await window.put(_delivery_of(record))
+            await window.put(delivery)
 
     async def _acknowledge(self, window: Window) -> None:
         positions = dict(window.positions)

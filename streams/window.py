@@ -116,13 +116,14 @@ class Window:
     async def put(self, delivery: Delivery) -> None:
         """Admit a record when there is room. One caller at a time; what comes after the lease ended is dropped."""
         lease = self._lease
-        while not lease.is_ending and self._is_full(delivery):
+        while not lease.is_ending and self.is_full(delivery):
             self._changed.clear()
             await self._changed.wait()
         if not lease.is_ending:
             self._admit(delivery, lease)
 
-    def _is_full(self, delivery: Delivery) -> bool:
+    def is_full(self, delivery: Delivery) -> bool:
+        """Whether `put` would wait."""
         order = self._orders.get(delivery.coordinates.partition)
         too_many = order is not None and len(order) >= self._records
         return too_many or (bool(self._held) and self._bytes + delivery.size > self._max_bytes)

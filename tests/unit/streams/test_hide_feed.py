@@ -103,6 +103,24 @@ async def test_a_lease_that_ends_leaves_what_is_not_applied_to_the_next() -> Non
     assert bench.crashes == []
 
 
+async def test_a_lease_that_ends_while_there_is_no_room_is_followed_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.hide_feed._BYTES", 4)
+    bench = Bench(held=asyncio.Event())
+    await bench.append(0, "held", "b")
+    async with bench.running():
+        await asyncio.sleep(0.02)
+        assert bench.done == []
+        bench.assigned, old = frozenset(), bench.lease
+        old.end()
+        assert bench.held is not None
+        bench.held.set()
+        bench.lease, bench.assigned = Lease(), frozenset({0})
+        await until(lambda: bench.acknowledged == {0: 2})
+    assert bench.crashes == []
+
+
 async def test_nothing_is_read_without_an_assignment() -> None:
     bench = Bench(assigned=frozenset())
     await bench.append(0, "a")
