@@ -6,7 +6,7 @@ events is kept: they are appended one after the other, while different documents
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -143,16 +143,31 @@ def valid_traceparent(text: str | None) -> str | None:
     return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
-async def append_change(log: Log, topics: Topics, change: DocumentChange) -> Accepted:
+OnLogged = Callable[[DocumentChange, Accepted], None]
+"""Called once a change is in the log, its acl's own copy perhaps not yet."""
+
+
+def _untold(_change: DocumentChange, _accepted: Accepted) -> None:
+    return
+
+
+def has_acl_copy(change: DocumentChange) -> bool:
+    """Whether a record with the acl alone follows this one."""
+    return change.acl is not None and change.op is not Op.ACL
+
+
+async def append_change(log: Log, topics: Topics, change: DocumentChange, on_logged: OnLogged = _untold) -> Accepted:
     """Append a change and, if it carries an acl, the acl's own copy; both are acknowledged on return.
 
     Raises what `Log.append` raises. After a TransientError the change may be in the log: appending it again is safe.
     """
     partition = topics.partition(CHANGES, document=change.document)
     at = await log.append(CHANGES, partition, change.key, encode(change), headers_of(change))
-    if change.acl is not None and change.op is not Op.ACL:
+    accepted = Accepted.of(change, at)
+    on_logged(change, accepted)
+    if has_acl_copy(change):
         await append_acl_copy(log, topics, change, at)
-    return Accepted.of(change, at)
+    return accepted
 
 
 async def append_acl_copy(log: Log, topics: Topics, change: DocumentChange, at: Coordinates) -> None:
@@ -162,18 +177,23 @@ async def append_acl_copy(log: Log, topics: Topics, change: DocumentChange, at: 
     await log.append(CHANGES, partition, copy.key, encode(copy), headers_of(copy))
 
 
-async def append_changes(log: Log, topics: Topics, changes: Sequence[DocumentChange]) -> tuple[Accepted, ...]:
+async def append_changes(
+    log: Log,
+    topics: Topics,
+    changes: Sequence[DocumentChange],
+    on_logged: OnLogged = _untold,
+) -> tuple[Accepted, ...]:
     """Append a batch: a document's changes one after the other, documents at the same time.
 
     Returns in the order of `changes`. When an append fails, the rest of that document is not tried, the other documents
-    are, and the first error is raised: repeat the whole batch.
+    are, and the first error is raised: repeat the batch, but for what `on_logged` was called with.
     """
     places: dict[Document, list[int]] = {}
     for place, change in enumerate(changes):
         places.setdefault(change.document, []).append(place)
 
     async def of_one_document(mine: Sequence[int]) -> list[tuple[int, Accepted]]:
-        return [(place, await append_change(log, topics, changes[place])) for place in mine]
+        return [(place, await append_change(log, topics, changes[place], on_logged)) for place in mine]
 
     # Nothing is cancelled: what was begun is brought to its acknowledgement.
     outcomes = await asyncio.gather(*map(of_one_document, places.values()), return_exceptions=True)

@@ -15,7 +15,7 @@ from datetime import timedelta
 
 import orjson
 
-from connectors.changes import Accepted
+from connectors.changes import Accepted, has_acl_copy
 from connectors.webhook.signatures import TOLERANCE
 from runtime.log_port import StoredRecord
 from schemas.codec import decode
@@ -108,9 +108,10 @@ class LoggedEvents:
         """The logged event with the id of this one."""
         return self._events.get((change.source, change.event_id))
 
-    def put(self, change: DocumentChange, accepted: Accepted, *, needs_copy: bool = False) -> None:
+    def put(self, change: DocumentChange, accepted: Accepted) -> None:
         """Remember; the first record of an event stays, beyond the limit the oldest event is forgotten."""
-        self._events.setdefault((change.source, change.event_id), Logged(_digest(change), accepted, needs_copy))
+        logged = Logged(_digest(change), accepted, has_acl_copy(change))
+        self._events.setdefault((change.source, change.event_id), logged)
         while len(self._events) > self._limit:
             self._events.popitem(last=False)
 
@@ -134,8 +135,7 @@ def logged_events(records: Iterable[StoredRecord], connector: str) -> LoggedEven
         if change.op is Op.ACL and change.version.rank != RANKS[Op.ACL]:
             events.put_copy(change)  # it has its original's event id and rank, and lies behind it
         else:
-            needs_copy = change.acl is not None and change.op is not Op.ACL
-            events.put(change, Accepted.of(change, record.coordinates), needs_copy=needs_copy)
+            events.put(change, Accepted.of(change, record.coordinates))
     return events
 
 

@@ -5,11 +5,11 @@ Knows HTTP only by the problems it returns. Times out its wait for the log, neve
 
 import asyncio
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from connectors.changes import (
+    Accepted,
     InvalidEventError,
     Receipt,
     TooLargeDocumentError,
@@ -178,11 +178,15 @@ class Receiver:
     async def _append(self, source: str, changes: Sequence[DocumentChange], logged: Sequence[Logged | None]) -> Tokens:
         """Append what is not in the log yet; `logged` says what is."""
         new = [change for change, known in zip(changes, logged, strict=True) if known is None]
-        appended = await append_changes(self._log, self._topics, new)
-        for change, each in zip(new, appended, strict=True):
+
+        def on_logged(change: DocumentChange, each: Accepted) -> None:
+            # At once: where another event of the message fails, its repetition must not say this one again.
             self._events.put(change, each)
-        for op, count in Counter(each.op for each in appended).items():
-            self._metrics.count(INGEST_EVENTS, count, source=source, op=op)
+            self._metrics.count(INGEST_EVENTS, source=source, op=each.op)
+
+        appended = await append_changes(self._log, self._topics, new, on_logged)
+        for change in new:
+            self._events.put_copy(change)
         for change, known in zip(changes, logged, strict=True):
             if known is not None and known.needs_copy:
                 await append_acl_copy(self._log, self._topics, change, known.accepted.coordinates)

@@ -197,6 +197,25 @@ async def test_a_log_that_refuses_is_a_503_and_the_repetition_is_tried_anew(tmp_
     assert isinstance(await setup.send(upsert()), Taken)
 
 
+@pytest.mark.parametrize("lost", ["acme/wiki/b", "acme/wiki/a#acl"])
+async def test_what_is_logged_of_a_message_that_failed_is_not_said_again(tmp_path: Path, lost: str) -> None:
+    away = True
+    setup = Setup(tmp_path, MemoryLog(lambda _topic, key: TransientError("down") if away and key == lost else None))
+    batch = {"events": [upsert("a", acl=["hr"]), upsert("b")]}
+    assert isinstance(await setup.send(batch, message="msg_1"), Problem)
+    away = False
+    await setup.send({"op": "delete", "doc_id": "a"}, message="msg_2")
+    taken = await setup.send(batch, message="msg_1")
+    assert isinstance(taken, Taken)
+    assert [change.op for change in setup.changes() if change.doc_id == "a" and change.op != "acl"] == [
+        "upsert",
+        "delete",
+    ]
+    assert [change.doc_id for change in setup.changes() if change.op == "acl"][:1] == ["a"]
+    assert [change.op for change in setup.changes() if change.doc_id == "b"] == ["upsert"]
+    assert setup.metrics.value(INGEST_EVENTS, source="wiki", op="upsert") == 2
+
+
 class StuckLog(MemoryLog):
     """Acknowledges when told to."""
 
