@@ -81,8 +81,9 @@ async def _clearing(settings: Settings, source: SourceConfig, progress: Progress
 async def cut_for(settings: Settings, environment: Mapping[str, str], source: SourceConfig, version: str | None) -> Cut:
     """What `source clear` deletes: everything below this version of the source. Raises ConfigError, TransientError."""
     if source.kind == "postgres":
-        lsn = _lsn(version) if version is not None else await _position(settings, environment, source)
-        return truncated(Version(source.epoch, lsn, Rank.DELETE))
+        if version is None:
+            return written_before(source.epoch, await _position(settings, environment, source))
+        return truncated(Version(source.epoch, _lsn(version), Rank.DELETE))
     if source.versioning == "source":
         if version is None:
             raise ConfigError(
@@ -92,6 +93,11 @@ async def cut_for(settings: Settings, environment: Mapping[str, str], source: So
     if version is not None:
         raise ConfigError(f"source {source.name} is versioned by the log: leave --version out, all of now goes")
     return before_offsets(source.epoch, await asyncio.to_thread(KafkaAdmin(settings).end_offsets, CHANGES))
+
+
+def written_before(epoch: int, position: int) -> Cut:
+    """All that a database told which writes at `position` now: what it writes next may begin right there."""
+    return truncated(Version(epoch, position - 1, Rank.DELETE))
 
 
 async def _position(settings: Settings, environment: Mapping[str, str], source: SourceConfig) -> int:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.clearing import cut_for
+from cli.clearing import cut_for, written_before
 from connectors.clear import Newest
 from runtime.settings import Settings, settings_from
 from schemas.errors import ConfigError
@@ -53,3 +53,11 @@ async def test_what_is_no_version_is_refused(settings: Settings, text: str) -> N
 async def test_a_captured_source_without_a_database_says_so(settings: Settings) -> None:
     with pytest.raises(ConfigError, match="DSN is not set"):
         await cut_for(settings, {}, PLAIN, None)
+
+
+def test_what_a_database_writes_after_the_clear_began_stays_even_right_where_it_wrote_then() -> None:
+    cut = written_before(2, 4096)
+    assert cut(content(2, 4088)) is not None
+    assert cut(content(2, 4095)) is not None, "a row of a snapshot taken there"
+    assert cut(content(2, 4096)) is None
+    assert cut(Newest(Version(2, 4095, 4 * 2**28), Op.UPSERT, "e", 0)) is None, "committed after what was written there"
