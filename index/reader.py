@@ -269,10 +269,19 @@ class Reader:
 
         return await self._undisturbed.read(document.tenant, read)
 
-    async def wait_for(self, document: Document, register: str, version: Version, *, until: float) -> bool:
+    async def wait_for(
+        self,
+        document: Document,
+        register: str,
+        version: Version,
+        *,
+        until: float,
+        readers: frozenset[str] | None = None,
+    ) -> bool:
         """Wait until a published row has `register` (content or acl) at `version` or higher; `until` is monotonic time.
 
-        A hide satisfies a delete's token, never an upsert's.
+        A hide satisfies a delete's token, never an upsert's. With `readers`, what was never theirs to read is waited
+        for like what does not exist.
         """
         seen: Seq = -1
         for attempt in range(1_000_000_000):
@@ -280,7 +289,7 @@ class Reader:
             if published.seq != seen:
                 seen = published.seq
                 row = (await states_at(self._index, published, document.tenant, [document], seen)).get(document)
-                if row is not None and _reached(row, register, version):
+                if row is not None and _reached(row, register, version) and _concerns(row, readers):
                     return True
             pause = _POLL_SECONDS[min(attempt, len(_POLL_SECONDS) - 1)]
             if self._clock.monotonic() + pause > until:
@@ -355,6 +364,11 @@ def _may_read(today: DocumentRow, principals: frozenset[str], *, history: bool) 
 def _was_written_for(then: DocumentRow, principals: frozenset[str]) -> bool:
     """The hints of then: what was written for a group stays unreadable to those who have only other ones since."""
     return any(principal in principals for principal in then.hint)
+
+
+def _concerns(row: DocumentRow, readers: frozenset[str] | None) -> bool:
+    """Whether it is or was theirs to read: the hint keeps those that a revocation took it from."""
+    return readers is None or not readers.isdisjoint((*row.acl, *row.hint))
 
 
 def _reached(row: DocumentRow, register: str, version: Version) -> bool:

@@ -40,6 +40,8 @@ class FreshnessToken:
     document: Document
     register: Register
     version: Version
+    stated: bool = False
+    """A reader named the change; else it was given to who made it."""
 
 
 def token_key(text: str) -> TokenKey:
@@ -53,9 +55,10 @@ def token_key(text: str) -> TokenKey:
     return TokenKey(key)
 
 
-def seal(key: TokenKey, document: Document, register: Register, version: Version) -> str:
-    """A url-safe token for one register of one document."""
-    plain = orjson.dumps([document.source, document.doc_id, register, str(version)])
+def seal(key: TokenKey, document: Document, register: Register, version: Version, *, stated: bool = False) -> str:
+    """A url-safe token for one register of one document. `stated`: as in FreshnessToken."""
+    said = [document.source, document.doc_id, register, str(version)]
+    plain = orjson.dumps([*said, "stated"] if stated else said)
     nonce = os.urandom(_NONCE_BYTES)
     sealed = nonce + AESGCM(key).encrypt(nonce, plain, _bound_to(document.tenant))
     return PREFIX + base64.urlsafe_b64encode(sealed).decode().rstrip("=")
@@ -69,8 +72,9 @@ def open_token(key: TokenKey, token: str, tenant: Tenant) -> FreshnessToken:
         text = token.removeprefix(PREFIX)
         sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         plain = AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _bound_to(tenant))
-        source, doc_id, register, version = orjson.loads(plain)
-        return FreshnessToken(Document.checked(tenant, source, doc_id), _register(register), Version.parse(version))
+        source, doc_id, register, version, *stated = orjson.loads(plain)
+        document = Document.checked(tenant, source, doc_id)
+        return FreshnessToken(document, _register(register), Version.parse(version), stated=bool(stated))
     except (ValueError, InvalidTag, MillstreamError):
         raise InvalidTokenError("this freshness token was not given to this tenant, or it was changed") from None
 

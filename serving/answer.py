@@ -144,8 +144,9 @@ class Answering:
         try:
             with turn.steps.step("wait_for_changes"), self._parts.gate.waiting():
                 for change in turn.ask.at_least:
+                    readers = turn.caller.principals if change.stated else None
                     if not await self._parts.reader.wait_for(
-                        change.document, change.register, change.version, until=until
+                        change.document, change.register, change.version, until=until, readers=readers
                     ):
                         return Refused(refusal(Reason.NOT_YET_INDEXED))
         except UnknownTenantError:

@@ -33,6 +33,9 @@ class Opened(Protocol):
     @property
     def version(self) -> Version: ...
 
+    @property
+    def stated(self) -> bool: ...
+
 
 OpenToken = Callable[[str, Tenant], Opened]
 """Opens a sealed freshness token of a tenant; raises PermanentError for any other."""

@@ -1,7 +1,8 @@
 """Freshness tokens for changes that no webhook answered: a row's, by its LSN, or an event's, by its source's number.
 
 A token is sealed from what the caller states and the source's declaration alone. The index is never asked, so it says
-nothing about whether the document exists or who may read it.
+nothing about whether the document exists or who may read it; nor does waiting for it, which only a document that is or
+was its asker's to read can end (index.reader).
 """
 
 import re
@@ -35,7 +36,8 @@ class Tokens:
         # The state asked for or any later one: a change at the position itself has this rank or a higher one.
         rank = Rank.DELETE if asked.op == "delete" else Rank.UPSERT
         version = Version(source.epoch, _sequence(source, asked), rank)
-        return TokenResponse(token=seal(self._key, document, asked.register_, version), request_id=request_id)
+        token = seal(self._key, document, asked.register_, version, stated=True)
+        return TokenResponse(token=token, request_id=request_id)
 
     def _declared(self, caller: Caller, name: str) -> SourceConfig:
         """A source of the caller's tenant; another tenant's and one that is not declared look the same."""

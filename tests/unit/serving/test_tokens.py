@@ -146,3 +146,17 @@ def test_the_description_names_the_members_as_they_are_sent() -> None:
 @pytest.mark.parametrize(("text", "number"), [("0/0", 0), ("1/0", 2**32), ("16/b374d848", 0x16B374D848), (7, 7)])
 def test_an_lsn_is_read_as_postgres_prints_it(text: str | int, number: int) -> None:
     assert lsn_number(text) == number
+
+
+async def test_waiting_for_a_document_does_not_tell_that_there_is_one(api: World) -> None:
+    await api.put("secret", "the merger closes in May", acl=["board"], version=Version(3, 7, 0))
+
+    async def refusal(doc_id: str, *groups: str) -> str | None:
+        headers = api.headers(*groups)
+        _, asked = await api.post("/v1/tokens", {"source": "web", "doc_id": doc_id, "version": 0}, headers)
+        body = {"question": "when does the merger close?", "at_least": asked["token"], "wait_ms": 0}
+        _, answer = await api.post("/v1/query", body, headers)
+        return None if answer["refusal"] is None else str(answer["refusal"]["reason"])
+
+    assert await refusal("secret", "staff") == await refusal("nowhere", "staff") == "not_yet_indexed"
+    assert await refusal("secret", "board") != "not_yet_indexed"
