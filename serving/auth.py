@@ -79,13 +79,14 @@ class Authenticator:
             raise unauthenticated(_NO_JWT)
         return self._bearer(token)
 
-    def holds(self, headers: Mapping[str, str]) -> bool:
-        """Whether the credentials that opened a long request are still good."""
+    def holds(self, headers: Mapping[str, str], caller: Caller) -> bool:
+        """Whether the credentials that opened a long request are still good, and still this caller's: an edit of the
+        keys may have taken groups from it.
+        """
         try:
-            self.caller(headers)
+            return self.caller(headers) == caller
         except ProblemError:
             return False
-        return True
 
     def _bearer(self, token: str) -> Caller:
         """Who a token names. One that held is not verified again before it expires: its keys stay what they are for as

@@ -58,7 +58,7 @@ class Wanted:
     follow: bool
     """Go on when everything was told; otherwise end."""
     is_over: Callable[[], bool] = lambda: False
-    """Whether nobody listens any more, or may: an API key that was taken back."""
+    """Whether nobody listens any more, or may: an API key that was taken back, or has other groups now."""
 
 
 def told(step: TrailStep, caller: Caller) -> bool | None:

@@ -106,7 +106,7 @@ class Views:
         follow = _flag(request, "follow", default=True)
 
         def is_over() -> bool:
-            return request.transport is None or not self._authenticator.holds(request.headers)
+            return request.transport is None or not self._authenticator.holds(request.headers, caller)
 
         changes = self._served().changes
         wanted = Wanted(_resumed(request, changes), _sources(request), follow, is_over)

@@ -22,7 +22,7 @@ from runtime.clock import ManualClock
 from runtime.metrics import ALERTS, Metrics
 from runtime.watched_files import WatchedFiles
 from schemas.errors import ConfigError, InvalidNameError
-from serving.api_keys import add_api_key, load_api_keys, new_api_key
+from serving.api_keys import ApiKeys, add_api_key, load_api_keys, new_api_key
 from serving.auth import Authenticator, build_authenticator, issue_token
 from serving.caller import Caller
 from serving.problems import ProblemError
@@ -306,11 +306,23 @@ def test_a_key_that_was_taken_back_opens_nothing_any_more(tmp_path: Path) -> Non
     keys = WatchedFiles([path], partial(load_api_keys, path), metrics, what="api_keys")
     configured = settings(api_keys_file=str(path), jwt_secret="")
     authenticator = build_authenticator(configured, ManualClock(), lambda: keys.current)
-    assert authenticator.holds({"X-Api-Key": key})
+    robot = authenticator.caller({"X-Api-Key": key})
+    assert authenticator.holds({"X-Api-Key": key}, robot)
     path.write_text("[")
     keys.reload()
-    assert authenticator.holds({"X-Api-Key": key}), "a broken edit changes nothing"
+    assert authenticator.holds({"X-Api-Key": key}, robot), "a broken edit changes nothing"
     assert metrics.value(ALERTS, alert="api_keys_broken") == 1
     path.write_text("[]")
     keys.reload()
-    assert not authenticator.holds({"X-Api-Key": key})
+    assert not authenticator.holds({"X-Api-Key": key}, robot)
+
+
+def test_a_long_request_does_not_outlive_the_groups_of_its_key(tmp_path: Path) -> None:
+    key, entry = new_api_key("k1", "acme", "robot", ["board", "staff"])
+    keys = ApiKeys([entry])
+    configured = settings(api_keys_file=str(tmp_path / "keys.json"), jwt_secret="")
+    authenticator = build_authenticator(configured, ManualClock(), lambda: keys)
+    robot = authenticator.caller({"X-Api-Key": key})
+    assert authenticator.holds({"X-Api-Key": key}, robot)
+    keys = ApiKeys([entry.model_copy(update={"groups": ("staff",)})])
+    assert not authenticator.holds({"X-Api-Key": key}, robot)
