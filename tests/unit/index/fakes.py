@@ -169,10 +169,15 @@ async def new_index() -> MemoryIndex:
 
 
 def writer_on(
-    index: VersionedIndex, log: CommitLog, name: str = "w", clock: Clock | None = None, tenant: Tenant = TENANT
+    index: VersionedIndex,
+    log: CommitLog,
+    name: str = "w",
+    clock: Clock | None = None,
+    tenant: Tenant = TENANT,
+    rows_at_once: int = 100,
 ) -> TenantWriter:
     """A writer of a tenant, the tests' by default."""
-    return TenantWriter(index, log, tenant, clock or ManualClock(), name=name)
+    return TenantWriter(index, log, tenant, clock or ManualClock(), name=name, rows_at_once=rows_at_once)
 
 
 def question(text: str, *principals: str, tenant: Tenant = TENANT, **fields: Any) -> Question:

@@ -36,7 +36,7 @@ class Shop:
     def __init__(self, index: MemoryIndex) -> None:
         self.index = index
         self.log = MemoryCommitLog()
-        self.writer = writer_on(index, self.log)
+        self.writer = writer_on(index, self.log, rows_at_once=1)
 
     async def commit(self, *batch: Item) -> tuple[Outcome, ...]:
         return await self.writer.commit(batch)
@@ -66,11 +66,6 @@ class Coming:
 @pytest.fixture
 async def shop() -> Shop:
     return Shop(await new_index())
-
-
-@pytest.fixture
-def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("index.writer._ROWS_AT_ONCE", 1)
 
 
 async def test_a_hidden_delete_is_one_row_that_keeps_the_content_and_shows_it_to_nobody(shop: Shop) -> None:
@@ -168,7 +163,6 @@ async def test_a_mutation_after_a_hide_is_not_taken_for_redelivered(shop: Shop) 
     assert (await shop.row("a")).mutation_high == 4
 
 
-@pytest.mark.usefixtures("small_slices")
 async def test_hides_are_published_while_chunk_rows_are_inserted(shop: Shop) -> None:
     await shop.commit(mutation(0, "secret", "tea"), mutation(1, "other", "corn"))
     coming = Coming([[hide(0, "secret", version=5)], [], [hide(1, "other", version=6, op=Op.ACL, acl=["board"])]])
@@ -179,7 +173,7 @@ async def test_hides_are_published_while_chunk_rows_are_inserted(shop: Shop) -> 
             seen.append(await shop.head())
         return await call()
 
-    writer = writer_on(Tapped(shop.index, watch), shop.log)  # type: ignore[arg-type]
+    writer = writer_on(Tapped(shop.index, watch), shop.log, rows_at_once=1)  # type: ignore[arg-type]
     large = mutation(2, "large", *(f"part {number}" for number in range(4)))
     (outcome,) = await writer.commit([large], coming)
     assert isinstance(outcome, Committed)
@@ -192,13 +186,12 @@ async def test_hides_are_published_while_chunk_rows_are_inserted(shop: Shop) -> 
     assert len((await shop.row("large")).manifest) == 4
 
 
-@pytest.mark.usefixtures("small_slices")
 async def test_a_document_that_is_hidden_while_it_is_written_stays_hidden(shop: Shop) -> None:
     history = [mutation(0, "a", "tea", version=1), mutation(1, "a", "milk", "corn", version=2, acl=["staff", "board"])]
     for first in ([history[0]], []):
         index, log = await new_index(), MemoryCommitLog()
         shop = Shop(index)
-        shop.log, shop.writer = log, writer_on(index, log)
+        shop.log, shop.writer = log, writer_on(index, log, rows_at_once=1)
         if first:
             await shop.commit(*first)
         coming = Coming([[hide(0, "a", version=8)], [hide(1, "a", version=9, op=Op.ACL, acl=["board"])]])
@@ -212,7 +205,6 @@ async def test_a_document_that_is_hidden_while_it_is_written_stays_hidden(shop: 
         await check_whole(index, log, reference([*first, history[1]]))
 
 
-@pytest.mark.usefixtures("small_slices")
 async def test_a_batch_that_fails_later_leaves_the_hides_in_force(shop: Shop) -> None:
     coming = Coming([[hide(0, "a", version=8)]])
 
@@ -221,7 +213,7 @@ async def test_a_batch_that_fails_later_leaves_the_hides_in_force(shop: Shop) ->
             raise PermanentError("a row is refused", reason="refused")
         return await call()
 
-    writer = writer_on(Tapped(shop.index, refuse), shop.log)  # type: ignore[arg-type]
+    writer = writer_on(Tapped(shop.index, refuse), shop.log, rows_at_once=1)  # type: ignore[arg-type]
     with pytest.raises(PermanentError):
         await writer.commit([mutation(0, "a", "tea", "milk", version=2)], coming)
     assert len(coming.outcomes) == 1
@@ -230,7 +222,6 @@ async def test_a_batch_that_fails_later_leaves_the_hides_in_force(shop: Shop) ->
     assert not (await shop.row("a")).is_present
 
 
-@pytest.mark.usefixtures("small_slices")
 async def test_a_refused_hide_is_not_the_batchs_fault(shop: Shop) -> None:
     coming = Coming([[hide(0, "a", version=8)]])
 
@@ -239,20 +230,19 @@ async def test_a_refused_hide_is_not_the_batchs_fault(shop: Shop) -> None:
             raise PermanentError("a row is refused", reason="refused")
         return await call()
 
-    writer = writer_on(Tapped(shop.index, refuse), shop.log)  # type: ignore[arg-type]
+    writer = writer_on(Tapped(shop.index, refuse), shop.log, rows_at_once=1)  # type: ignore[arg-type]
     with pytest.raises(TransientError, match="a hide was refused"):
         await writer.commit([mutation(0, "b", "tea", version=2)], coming)
     assert coming.outcomes == []
 
 
-@pytest.mark.usefixtures("small_slices")
 async def test_a_failure_at_any_single_call_is_made_good_by_handing_in_again() -> None:
     batch = [mutation(0, "a", "tea", "milk", version=2, acl=["staff"]), mutation(1, "b", "corn", version=3)]
     hides = [hide(0, "a", version=7, op=Op.ACL, acl=["board"]), hide(1, "b", version=8), hide(2, "c", version=9)]
 
     async def run(number: int, applied: bool) -> bool:
         index, log, fail = await new_index(), MemoryCommitLog(), FailAt(number, applied)
-        writer: TenantWriter = writer_on(Tapped(index, fail), Tapped(log, fail))  # type: ignore[arg-type]
+        writer: TenantWriter = writer_on(Tapped(index, fail), Tapped(log, fail), rows_at_once=1)  # type: ignore[arg-type]
         left = list(hides)
         for _ in range(3):
             coming = Coming([[one] for one in left])

@@ -109,6 +109,7 @@ class World:
             Tapped(self.index, self._around),
             Tapped(self.log, self._around),
             f"w{len(self.workers)}",  # type: ignore[arg-type]
+            rows_at_once=1,
         )
         hides = _ComingHides(self, worker)
         while True:
@@ -299,11 +300,8 @@ def _play(world: World, events: list[Event]) -> None:
 
 
 @pytest.mark.parametrize("block", range(10))
-def test_whatever_happens_to_the_workers_the_index_comes_to_the_serial_reference(
-    block: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whatever_happens_to_the_workers_the_index_comes_to_the_serial_reference(block: int) -> None:
     """30 histories a block; without the look at the heads before acknowledging, one in 25 loses something."""
-    monkeypatch.setattr("index.writer._ROWS_AT_ONCE", 1)
     for seed in range(30 * block, 30 * block + 30):
         chance = Random(seed)
         world = World(_finish(new_index()), _random_mutations(chance), chance)
