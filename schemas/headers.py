@@ -16,6 +16,8 @@ EVENT_ID = "ms-event-id"
 ORIGIN = "ms-origin"
 RECEIVED = "ms-received"
 TRACE = "traceparent"
+REDRIVEN = "ms-redriven"
+"""Of a captured record that lies in its topic again: where it lay first."""
 
 _LARGEST = 2**63 - 1
 

@@ -27,10 +27,11 @@ from connectors.debezium.envelope import (
 )
 from connectors.debezium.mapping import Mapped, changes_of
 from connectors.debezium.order import Place, place_of
-from connectors.debezium.rows import completed, lacks_values, mapped_columns
+from connectors.debezium.rows import completed, lacks_values, mapped_columns, names_row
 from runtime.clock import Clock
 from runtime.log_port import Log, StoredRecord
 from schemas.errors import ConfigError, DecodeError, PermanentError, TransientError
+from schemas.headers import REDRIVEN
 from schemas.records import Coordinates, Origin
 from schemas.sources import SourceConfig
 from schemas.topics import CHANGES, Topics
@@ -86,6 +87,20 @@ def is_barrier(delivery: Delivery) -> bool:
     return last or isinstance(envelope, Truncated | SnapshotStarted | EmptySnapshot)
 
 
+def is_redriven(delivery: Delivery) -> bool:
+    """Whether a record is a dead letter that was taken up again."""
+    return told_at(delivery) != delivery.coordinates
+
+
+def told_at(delivery: Delivery) -> Coordinates:
+    """Where Debezium told a record, also where it lies again."""
+    first = dict(delivery.headers).get(REDRIVEN)
+    try:
+        return delivery.coordinates if first is None else Coordinates.parse(first.decode())
+    except ValueError:
+        return delivery.coordinates
+
+
 class Capturer:
     """Captures the records of one source. Holds nothing that a restart would miss."""
 
@@ -130,20 +145,22 @@ class Capturer:
                     raise SourceChangedError
                 return Captured("snapshot_started")
             case EmptySnapshot():
-                return await self._clear("snapshot", told_before(delivery.coordinates), receipt)
+                return await self._clear("snapshot", told_before(told_at(delivery)), receipt)
             case Truncated(position=position):
                 place = await self._place(position, delivery)
                 return await self._clear("truncate", truncated(self._version(place, Rank.DELETE)), receipt)
             case RowChange(position=position):
                 place = await self._place(position, delivery)
-                mapped = await self._mapped(envelope, place, receipt, lease)
+                mapped = await self._mapped(envelope, place, receipt, lease, again=is_redriven(delivery))
                 return await self._append(mapped, position, place, receipt)
 
-    async def _mapped(self, change: RowChange, place: Place, receipt: Receipt, lease: Lease) -> Mapped:
+    async def _mapped(self, change: RowChange, place: Place, receipt: Receipt, lease: Lease, *, again: bool) -> Mapped:
         """What a row becomes. One that came without a large column is read from its table, as a whole: its delete, or
-        what it became instead, is on its way where it is not there any more.
+        what it became instead, is on its way where it is not there any more. So is one that is told `again`: its table
+        may have been emptied since, and what was no document then was not deleted.
         """
-        if not lacks_values(change, self._table):
+        asked = again and self._table.shape == "rows" and names_row(change, self._table)
+        if not asked and not lacks_values(change, self._table):
             return changes_of(change, self._source, place, receipt, self._max_bytes)
         key = {name: change.after[name] for name in self._table.columns.key} if change.after is not None else {}
         try:
@@ -195,14 +212,14 @@ class Capturer:
         return Captured(kind, cleared=cleared)
 
     async def _place(self, position: Position, delivery: Delivery) -> Place:
-        return place_of(position, await self._floors.below(position, delivery.coordinates))
+        return place_of(position, await self._floors.below(position, told_at(delivery)))
 
     def _version(self, place: Place, rank: Rank) -> Version:
         return Version(self._source.epoch, place.sequence, tied(rank, place.tie))
 
     def _receipt(self, delivery: Delivery, envelope: Envelope) -> Receipt:
         """The event's id is where Debezium told it; `told_before` reads it back."""
-        at = str(delivery.coordinates)
+        at = str(told_at(delivery))
         where = envelope.position.text if isinstance(envelope, RowChange | Truncated) else at
         origin = Origin(connector=CONNECTOR, reference=f"{self._table.table}@{where}")
         return Receipt(self._clock.now(), at, origin)

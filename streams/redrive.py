@@ -13,10 +13,13 @@ from typing import Protocol
 from runtime.log_port import Headers, Log, StoredRecord
 from schemas.codec import decode, encode
 from schemas.errors import DecodeError
-from schemas.headers import headers_of
+from schemas.headers import REDRIVEN, headers_of
 from schemas.records import Coordinates, DeadLetter, DocumentChange
 from schemas.topics import CHANGES, DLQ
 from streams.dead_letters import LetterLine, OpenLetter, read_letters
+
+_CAPTURED = "cdc."
+"""What the topics begin with that connectors write to."""
 
 
 class Settlement(StrEnum):
@@ -103,7 +106,9 @@ class ReadRecord(Protocol):
 def again(letter: DeadLetter, read: ReadRecord) -> Again:
     """What to append. Raises DecodeError for a letter that no redrive can help; its message says why.
 
-    A change whose version is its own offset gets that offset written in: whatever came after it still wins.
+    A change whose version is its own offset gets that offset written in: whatever came after it still wins. A captured
+    record says where it lay first: a table may have been emptied since, of which a document unknown till now has no
+    trace in the log.
     """
     key, value, headers = letter.key, letter.value, tuple((header.name, header.value) for header in letter.headers)
     if value is None:
@@ -121,6 +126,8 @@ def again(letter: DeadLetter, read: ReadRecord) -> Again:
         change = decode(value, DocumentChange)
         change = change.model_copy(update={"version": change.version.fixed_at(letter.origin.offset)})
         value, headers = encode(change), headers_of(change)
+    elif letter.origin.topic.startswith(_CAPTURED) and REDRIVEN not in dict(headers):
+        headers = (*headers, (REDRIVEN, str(letter.origin).encode()))
     return Again(letter.origin.topic, letter.origin.partition, name, value, headers)
 
 

@@ -82,9 +82,15 @@ def told_by(change: RowChange, source: SourceConfig, place: Place) -> Told:
 def lacks_values(change: RowChange, table: PostgresTable) -> bool:
     """Whether a mapped column of a row that is there came without its value."""
     row = change.after
-    if row is None or not all(_is_there(row, name) for name in table.columns.key):
+    if row is None or not names_row(change, table):
         return False
     return any(name in row and not _is_there(row, name) for name in mapped_columns(table))
+
+
+def names_row(change: RowChange, table: PostgresTable) -> bool:
+    """Whether a row that is there has its key, by which its table can be asked for it."""
+    row = change.after
+    return row is not None and all(name in row and _is_there(row, name) for name in table.columns.key)
 
 
 def completed(change: RowChange, current: Row, table: PostgresTable) -> RowChange | None:
@@ -121,7 +127,7 @@ def _told_by_row(change: RowChange, source: SourceConfig, table: PostgresTable, 
     try:
         identity = _identity(row, table)
         acl = _row_acl(row, source, table)
-        return Told((*left, _present(row, table, identity, acl, place)))
+        return Told((*left, *_present(row, table, identity, acl, place)))
     except PermanentError as error:
         if identity is None or acl is None:
             return Told(left, error, withdrawal=identity is None or table.columns.acl is not None)
@@ -140,13 +146,16 @@ def _left_behind(change: RowChange, table: PostgresTable, place: Place) -> Itera
         yield before.event(Op.DELETE, place)
 
 
-def _present(row: Row, table: PostgresTable, identity: Identity, acl: tuple[str, ...] | None, place: Place) -> Event:
+def _present(
+    row: Row, table: PostgresTable, identity: Identity, acl: tuple[str, ...] | None, place: Place
+) -> tuple[Event, ...]:
     body = _body(row, table)
-    if not body:
-        return identity.event(Op.DELETE, place)  # a row without a body is no document
+    if not body:  # a row without a body is no document; who may read what it was is still the row's to say
+        gone = identity.event(Op.DELETE, place)
+        return (gone,) if acl is None else (gone, identity.event(Op.ACL, place, acl))
     columns = table.columns
     title = _text(row, columns.title)
-    return Event(
+    present = Event(
         op=Op.UPSERT,
         doc_id=identity.doc_id,
         tenant=identity.tenant,
@@ -162,6 +171,7 @@ def _present(row: Row, table: PostgresTable, identity: Identity, acl: tuple[str,
         actor=_text(row, columns.actor) or None,
         event_time=_time(row, columns.event_time),
     )
+    return (present,)
 
 
 def _told_by_outbox(change: RowChange, table: PostgresTable, place: Place) -> Told:
@@ -180,7 +190,7 @@ def _told_by_outbox(change: RowChange, table: PostgresTable, place: Place) -> To
         return Told((identity.event(op, place, acl),))
     acl = _acl(row, table)
     try:
-        return Told((_present(row, table, identity, acl, place),))
+        return Told(_present(row, table, identity, acl, place))
     except PermanentError as error:
         return Told(() if acl is None else (identity.event(Op.ACL, place, acl),), error)
 

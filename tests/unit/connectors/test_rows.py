@@ -9,7 +9,7 @@ from connectors.changes import Receipt
 from connectors.debezium.envelope import Position, Row, RowChange, RowOp
 from connectors.debezium.mapping import Mapped, changes_of
 from connectors.debezium.order import Place
-from connectors.debezium.rows import PLACEHOLDER
+from connectors.debezium.rows import PLACEHOLDER, lacks_values
 from schemas.errors import PermanentError
 from schemas.records import DocumentChange, Origin
 from schemas.sources import SourceConfig
@@ -84,8 +84,15 @@ def test_the_messages_key_says_which_row_is_gone_before_the_old_row_does() -> No
 
 @pytest.mark.parametrize("body", [None, ""])
 def test_a_row_without_a_body_is_no_document_any_more(body: str | None) -> None:
-    change = only(mapped(GUARDED, "u", {**ROW, "body": body, "acl": ["hr"]}))
-    assert change.op is Op.DELETE
+    assert only(mapped(PLAIN, "u", {**ROW, "body": body})).op is Op.DELETE
+
+
+@pytest.mark.parametrize("body", [None, ""])
+def test_a_row_without_a_body_still_says_who_may_read_what_it_was(body: str | None) -> None:
+    made = mapped(GUARDED, "u", {**ROW, "body": body, "acl": ["hr"]})
+    assert made.refused is None
+    assert [(change.op, change.acl) for change in made.changes] == [(Op.DELETE, None), (Op.ACL, ("hr",))]
+    assert [change.version.rank for change in made.changes] == [Rank.DELETE, Rank.ACL]
 
 
 def test_everything_a_source_maps_reaches_the_change() -> None:
@@ -316,3 +323,9 @@ def test_an_outbox_event_that_cannot_be_read_is_an_alert(fields: Row) -> None:
 def test_no_refusal_quotes_a_value(what: str) -> None:
     made = mapped(declared({"labels": ["category"]}), "c", {**ROW, "category": "a", what: "secret\x00" * 200})
     assert "secret" not in str(made.refused)
+
+
+def test_a_row_without_its_key_column_is_not_asked_for() -> None:
+    change = RowChange("u", TABLE, Position(200), {"id": 1}, None, {"title": "T", "body": PLACEHOLDER})
+    assert PLAIN.postgres is not None
+    assert not lacks_values(change, PLAIN.postgres)

@@ -4,6 +4,7 @@ was under way when a snapshot was taken.
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -17,6 +18,7 @@ from runtime.log_port import MemoryLog, StoredRecord
 from runtime.metrics import ALERTS, RECORDS, Metrics
 from schemas.codec import decode
 from schemas.errors import ConfigError, DecodeError, TransientError
+from schemas.headers import REDRIVEN
 from schemas.records import Coordinates, DeadLetter, DocumentChange
 from schemas.sources import SourceConfig
 from schemas.topics import CHANGES, DLQ
@@ -305,6 +307,44 @@ class TestRowsWithoutALargeColumn:
         assert done.refused is not None
         assert done.refused.reason == "unavailable_value"
         assert table.documents() == {}
+
+
+class TestRedriven:
+    """A dead letter of a captured record that was appended to its topic again."""
+
+    @staticmethod
+    def again(table: Table, delivery: Delivery) -> Delivery:
+        copy = table.tell(delivery.value, delivery.key)
+        return replace(copy, headers=((REDRIVEN, str(delivery.coordinates).encode()),))
+
+    async def test_what_a_truncate_took_away_before_it_was_a_document_stays_away(self) -> None:
+        table = Table()
+        letter, truncate = table.row("c", 200, 1), table.tell(debezium.row("t", 400))
+        await table.capture(truncate, self.again(table, letter))
+        assert table.documents() == {}
+
+    async def test_a_row_that_is_there_is_read_as_it_is_now_under_the_version_it_had(self) -> None:
+        table = Table()
+        table.rows[1] = {"id": 1, "title": "now", "body": "Text."}
+        await table.capture(self.again(table, table.row("u", 200, 1, "then")))
+        (record,) = table.log.records(CHANGES)
+        change = decode(record.value or b"", DocumentChange)
+        assert (change.title, change.version.sequence, change.event_id) == ("now", 200, "cdc.articles/0/0")
+
+    async def test_its_place_is_looked_for_where_it_was_told_first(self) -> None:
+        """Its transaction overlapped the snapshot, and Debezium knew no commit before it."""
+        table = Table()
+        table.rows[1] = {"id": 1, "title": "now", "body": "Text."}
+        told = [table.row("r", 400, 1, "seen", snapshot="last", last_commit=None)]
+        told.append(table.row("u", 240, 1, "then", last_commit=None, txId=7))
+        later = table.row("u", 800, 2, last_commit=700, txId=8)
+        await table.capture(*told[:1], later, self.again(table, told[1]))
+        assert table.documents() == {"1": "now", "2": "T"}
+
+    async def test_a_record_that_lies_about_it_is_read_where_it_lies(self) -> None:
+        table = Table()
+        await table.capture(replace(table.row("c", 200, 1, "one"), headers=((REDRIVEN, b"nonsense"),)))
+        assert table.documents() == {"1": "one"}
 
 
 def test_only_what_clears_or_begins_a_snapshot_is_a_barrier() -> None:

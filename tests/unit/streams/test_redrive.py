@@ -4,7 +4,7 @@ from runtime.clock import ManualClock
 from runtime.log_port import MAX_RECORD_BYTES, MemoryLog, StoredRecord
 from schemas.codec import decode
 from schemas.errors import PermanentError
-from schemas.headers import VERSION, headers_of
+from schemas.headers import REDRIVEN, VERSION, headers_of
 from schemas.records import Coordinates, DocumentChange
 from schemas.topics import CHANGES, DLQ
 from streams.dead_letters import DeadLetters
@@ -43,6 +43,18 @@ async def test_a_stated_version_is_left_as_it_is() -> None:
     await redrive(log, select(log.records(DLQ), Selection()), nothing_there, AT)
     (record,) = log.records(CHANGES)
     assert decode(record.value or b"", DocumentChange).version.sequence == 7
+
+
+async def test_a_captured_record_says_where_it_lay_first_however_often_it_is_redriven() -> None:
+    told, first = Coordinates(topic="cdc.articles", partition=0, offset=7), b"cdc.articles/0/7"
+    log = await letters_of(Delivery(told, b"key", b"value"))
+    await redrive(log, select(log.records(DLQ), Selection()), nothing_there, AT)
+    (record,) = log.records("cdc.articles")
+    assert record.headers == ((REDRIVEN, first),)
+    log = await letters_of(Delivery(record.coordinates, b"key", b"value", record.headers))
+    await redrive(log, select(log.records(DLQ), Selection()), nothing_there, AT)
+    (record,) = log.records("cdc.articles")
+    assert record.headers == ((REDRIVEN, first),)
 
 
 async def test_letters_go_oldest_first_and_are_settled_once() -> None:
