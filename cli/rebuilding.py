@@ -123,8 +123,10 @@ async def rebuild(
             watched.begin("build")
             watched.progress = run.progress
             covered = needed(mutations_topic(identity.generation), await run.run())
-            state = {"acknowledged": covered, "at": SystemClock().now()}
-            await append_build(log, catalogue.builds[identity].record.model_copy(update=state))
+            build = await _standing(settings, identity)
+            if not build.is_covered:  # or another call would be undone, which has covered it and switched to it
+                state = {"acknowledged": covered, "at": SystemClock().now()}
+                await append_build(log, build.record.model_copy(update=state))
     records, chunks = watched.progress.records, watched.progress.chunks
     if then_switch:
         await switch(settings, str(identity), watched)
@@ -197,12 +199,18 @@ async def switch(settings: Settings, name: str, watched: Watched) -> Build:
         await log.start()
         watched.begin("catch up")
         acknowledged = await _caught_up(KafkaAdmin(settings), index, live.identity, watched)
+        build = await _standing(settings, build.identity)
         state = {"state": GenerationState.LIVE, "acknowledged": acknowledged, "at": SystemClock().now()}
         await append_build(log, build.record.model_copy(update=state))
     finally:
         await log.stop()
         await index.close()
     return build
+
+
+async def _standing(settings: Settings, identity: IndexIdentity) -> Build:
+    """A build as it is after a long wait: another call may have changed it. Raises as `Catalogue.standing`."""
+    return (await asyncio.to_thread(read_catalogue, settings)).standing(identity)
 
 
 async def _caught_up(

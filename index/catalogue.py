@@ -60,6 +60,13 @@ class Catalogue:
                 builds[build.identity] = build
         return Catalogue(builds)
 
+    def standing(self, identity: IndexIdentity) -> Build:
+        """An announced build as it is now. Raises ConfigError where it was retired meanwhile."""
+        build = self.builds[identity]
+        if build.is_retired:
+            raise ConfigError(f"{identity} was retired meanwhile: give the new build another name")
+        return build
+
     def named(self, name: str) -> Build:
         """The build that an operator means: `g2-i1`, an incarnation of the live generation, or a generation that has
         one build. Raises ConfigError that lists what there is.

@@ -81,3 +81,11 @@ def test_covering_asks_only_of_the_builds_own_topic() -> None:
     assert covers({0: 5}, "index.mutations.g1", wanted)
     assert not covers({0: 4}, "index.mutations.g1", wanted)
     assert covers({}, "index.mutations.g2", wanted)
+
+
+def test_a_build_that_was_retired_meanwhile_does_not_stand() -> None:
+    identity = IndexIdentity("g1", "i2")
+    announced = Catalogue().extended([record(0, "g1-i1", LIVE), record(1, "g1-i2", BUILDING)])
+    assert announced.standing(identity).at == 1
+    with pytest.raises(ConfigError, match="g1-i2 was retired meanwhile"):
+        announced.extended([record(2, "g1-i2", RETIRED)]).standing(identity)
