@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from connectors.changes import Receipt, append_change
+from connectors.changes import Receipt, append_acl_copy, append_change, has_acl_copy
 from connectors.clear import Clearing, Cut, older_than, told_before, truncated
 from connectors.debezium.envelope import (
     EmptySnapshot,
@@ -30,7 +30,7 @@ from connectors.debezium.order import Place, place_of
 from connectors.debezium.rows import completed, lacks_values, mapped_columns, names_row
 from runtime.clock import Clock
 from runtime.log_port import Log, StoredRecord
-from schemas.errors import ConfigError, DecodeError, PermanentError, TransientError
+from schemas.errors import ConfigError, DecodeError, PermanentError, TooLargeError, TransientError
 from schemas.headers import REDRIVEN
 from schemas.records import Coordinates, Origin
 from schemas.sources import SourceConfig
@@ -152,7 +152,7 @@ class Capturer:
             case RowChange(position=position):
                 place = await self._place(position, delivery)
                 mapped = await self._mapped(envelope, place, receipt, lease, again=is_redriven(delivery))
-                return await self._append(mapped, position, place, receipt)
+                return await self._append(mapped, position, place, receipt, delivery.coordinates)
 
     async def _mapped(self, change: RowChange, place: Place, receipt: Receipt, lease: Lease, *, again: bool) -> Mapped:
         """What a row becomes. One that came without a large column is read from its table, as a whole: its delete, or
@@ -194,15 +194,24 @@ class Capturer:
             if waits:
                 self._waits_changed(False)
 
-    async def _append(self, mapped: Mapped, position: Position, place: Place, receipt: Receipt) -> Captured:
+    async def _append(
+        self, mapped: Mapped, position: Position, place: Place, receipt: Receipt, at: Coordinates
+    ) -> Captured:
+        refused, ops = mapped.refused, list[Op]()
         for change in mapped.changes:
-            await append_change(self._log, self._topics, change)
+            try:
+                await append_change(self._log, self._topics, change)
+                ops.append(change.op)
+            except TooLargeError as error:  # with all it carries beside its body, which the door has measured
+                refused = refused or error
+                if has_acl_copy(change):
+                    await append_acl_copy(self._log, self._topics, change, at)
+                    ops.append(Op.ACL)
         cleared = None
         if position.snapshot is Snapshot.LAST:
             cut = older_than(self._version(place, Rank.UPSERT))
             cleared = (await self._clear("snapshot", cut, receipt)).cleared
-        ops = tuple(change.op for change in mapped.changes)
-        return Captured("row" if ops else "nothing_said", ops, cleared, mapped.refused, mapped.withdrawal)
+        return Captured("row" if ops else "nothing_said", tuple(ops), cleared, refused, mapped.withdrawal)
 
     async def _clear(self, kind: str, cut: Cut, receipt: Receipt) -> Captured:
         if self._table.shape == "outbox":

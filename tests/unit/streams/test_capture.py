@@ -17,7 +17,7 @@ from runtime.clock import ManualClock
 from runtime.log_port import MemoryLog, StoredRecord
 from runtime.metrics import ALERTS, RECORDS, Metrics
 from schemas.codec import decode
-from schemas.errors import ConfigError, DecodeError, TransientError
+from schemas.errors import ConfigError, DecodeError, TooLargeError, TransientError
 from schemas.headers import REDRIVEN
 from schemas.records import Coordinates, DeadLetter, DocumentChange
 from schemas.sources import SourceConfig
@@ -307,6 +307,21 @@ class TestRowsWithoutALargeColumn:
         assert done.refused is not None
         assert done.refused.reason == "unavailable_value"
         assert table.documents() == {}
+
+
+async def test_a_row_that_no_record_holds_still_moves_its_acl_and_the_last_of_a_snapshot_still_clears() -> None:
+    table = Table(GUARDED)
+
+    def refuse(_topic: str, key: str) -> Exception | None:
+        return TooLargeError("too large") if key == "acme/articles/2" else None
+
+    table.log = MemoryLog(refuse)
+    await table.capture(table.row("c", 200, 1, "gone", acl=["hr"]))
+    (done,) = await table.capture(table.row("r", 400, 2, snapshot="last", last_commit=None, acl=["hr"]))
+    assert done.refused is not None
+    assert (done.ops, done.cleared) == ((Op.ACL,), 1)
+    assert table.documents() == {}
+    assert [record.key for record in table.log.records(CHANGES) if record.key == "acme/articles/2#acl"] != []
 
 
 class TestRedriven:
