@@ -48,6 +48,14 @@ _POLL_SECONDS = 0.1
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
+_NO_LEADER = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+    }
+)
 _HAS_MEMBERS = frozenset(
     {KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP, KafkaError.GROUP_SUBSCRIBED_TO_TOPIC}
 )
@@ -330,9 +338,17 @@ class KafkaAdmin:
         return self.topic_facts([topic])[topic][1]
 
     def _offsets(self, topic: str, spec: OffsetSpec) -> dict[int, int]:
+        """Asked again while a partition of a new topic has no leader yet, or another one than a moment ago."""
         wanted = {TopicPartition(self._prefix + topic, number): spec for number in range(self._count(topic))}
-        outcomes = self._admin.list_offsets(wanted, request_timeout=self._seconds)
-        return {partition.partition: self._result(outcome).offset for partition, outcome in outcomes.items()}
+        deadline = time.monotonic() + self._seconds
+        while True:
+            outcomes = self._admin.list_offsets(wanted, request_timeout=self._seconds)
+            try:
+                return {partition.partition: self._result(outcome).offset for partition, outcome in outcomes.items()}
+            except NoLeaderError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_METADATA_PAUSE_SECONDS)
 
     def _result(self, outcome: "ThreadFuture[T]") -> T:
         try:
@@ -343,8 +359,14 @@ class KafkaAdmin:
             raise TransientError("Kafka did not answer an administrative request") from None
 
 
+class NoLeaderError(TransientError):
+    """A partition has no leader yet, or the client asked the one before."""
+
+
 def _admin_error(error: KafkaException) -> Exception:
     cause: KafkaError = error.args[0]
+    if cause.code() in _NO_LEADER:
+        return NoLeaderError(f"Kafka has no leader for a partition yet: {cause.name()}")
     if cause.retriable() or cause.code() in (
         KafkaError._TIMED_OUT,
         KafkaError._TRANSPORT,
