@@ -21,10 +21,14 @@ from index.rows import PositionedMutation
 from index.weaviate import StoreAddress, WeaviateIndex
 from index.writer import TenantWriter
 from runtime.clock import SystemClock
+from runtime.declarations import load_topics
 from runtime.freshness_token import seal, token_key
-from runtime.settings import Settings
+from runtime.kafka import KafkaAdmin, Producer
+from runtime.settings import Settings, settings_from
+from schemas.codec import encode
 from schemas.identity import Document, Tenant
-from schemas.records import Chunk, Content, Coordinates, Mutation, Origin
+from schemas.records import Chunk, Content, Coordinates, Generation, GenerationState, Mutation, Origin
+from schemas.topics import GENERATIONS
 from schemas.versions import Op, Version
 from serving.auth import issue_token
 
@@ -106,6 +110,7 @@ def built(stack_settings: Settings, stack_environment: Mapping[str, str]) -> Bui
 
 
 async def _build(settings: Settings, embedder: FastembedEmbedder) -> None:
+    await _announce(settings, settings.incarnation)
     index = _index(settings)
     recipe = {"embedder": embedder.fingerprint, "schema": SCHEMA}
     await index.create(IndexRecord(index.identity, recipe, {}, embedder.dimension, datetime.now(UTC)))
@@ -114,6 +119,27 @@ async def _build(settings: Settings, embedder: FastembedEmbedder) -> None:
     for offset, (name, (title, text)) in enumerate(DOCUMENTS.items(), start=1):
         await writer.commit([_mutation(embedder, offset, name, title, text)])
     await index.close()
+
+
+async def _announce(settings: Settings, incarnation: str) -> None:
+    """Create the topics, and say which build is live."""
+    admin, log = KafkaAdmin(settings), Producer(settings)
+    admin.apply(admin.plan(load_topics(settings).concrete(sources=(), generations=(settings.generation,))))
+    build = IndexIdentity(settings.generation, incarnation)
+    live = Generation(
+        name=build.generation, incarnation=incarnation, state=GenerationState.LIVE, recipe="r", at=datetime.now(UTC)
+    )
+    try:
+        await log.append(GENERATIONS, 0, str(build), encode(live))
+    finally:
+        await log.close()
+
+
+async def _announced_elsewhere(built: Built, incarnation: str) -> dict[str, str]:
+    """Settings of an installation beside this one, where another build is live."""
+    prefix = {"MILLSTREAM_KAFKA_TOPIC_PREFIX": f"{incarnation}."}
+    await _announce(settings_from({**built.environment, **prefix}), incarnation)
+    return prefix
 
 
 async def _start(environment: Mapping[str, str], **more: str) -> asyncio.subprocess.Process:
@@ -221,7 +247,6 @@ async def _command(built: Built, *arguments: str) -> list[dict[str, object]]:
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"MILLSTREAM_INCARNATION": "nowhere"}, b"millstream up"),
         ({"MILLSTREAM_JWT_SECRET": "short"}, b"MILLSTREAM_JWT_SECRET"),
         ({"MILLSTREAM_TOKEN_KEY": "short"}, b"MILLSTREAM_TOKEN_KEY"),
         ({"MILLSTREAM_API_PORT": "many"}, b"MILLSTREAM_API_PORT"),
@@ -238,6 +263,13 @@ async def test_a_start_that_cannot_work_ends_with_one_line_and_status_1(
     assert says in lines[0]
 
 
+async def test_a_live_build_that_does_not_exist_stops_the_start(built: Built) -> None:
+    process = await _start(built.environment, **await _announced_elsewhere(built, "nowhere"))
+    _, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 1
+    assert b"millstream up" in err
+
+
 async def test_an_index_of_another_recipe_stops_the_start(built: Built) -> None:
     index = WeaviateIndex(
         StoreAddress(
@@ -249,7 +281,7 @@ async def test_an_index_of_another_recipe_stops_the_start(built: Built) -> None:
     )
     await index.create(IndexRecord(index.identity, {"embedder": "another"}, {}, 384, datetime.now(UTC)))
     await index.close()
-    process = await _start(built.environment, MILLSTREAM_INCARNATION="another")
+    process = await _start(built.environment, **await _announced_elsewhere(built, "another"))
     _, err = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 1
     assert b"new generation" in err
