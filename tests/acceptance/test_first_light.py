@@ -68,7 +68,7 @@ def test_everything_is_up_and_says_where_it_is(installation: Installation) -> No
     assert units["api"]["address"] == installation.api("")
     before = installation.status()
     again = installation.millstream("up", "--json").json()
-    assert again == status
+    assert again | {"captured": []} == status
     assert installation.status() == before, "a second `up` changed something"
     assert {file.name for file in installation.folder.iterdir()} == {".millstream", "sources.yaml"}
     plan = installation.millstream("topics", "plan", "--json").json()
