@@ -54,6 +54,10 @@ test-fast: setup ## unit tests: pure, no sockets, under a minute
 test: setup ## every test, on the real parts
 	$(BIN)/pytest tests -n 2 --dist loadfile
 
+.PHONY: soak
+soak: setup ## what takes many minutes: builds of other generations beside live traffic
+	$(BIN)/pytest tests -m soak
+
 .PHONY: format
 format: setup ## format the code
 	$(BIN)/ruff format .

@@ -24,6 +24,8 @@ from tests.acceptance.index_check import StoreKills, check_index
 from tests.acceptance.installation import Installation, eventually
 from tests.acceptance.ledger import Writer, Writers, upsert
 
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(1200)]
+
 NOBODY_KILLED = StoreKills()
 
 
