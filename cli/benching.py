@@ -314,7 +314,8 @@ def _corpus_source(settings: "Settings", name: str) -> "SourceConfig":
     wanted = declared.model_copy(update={"sources": (*declared.sources, added)})
     with TemporaryDirectory(prefix="millstream-bench-") as folder:
         file = Path(folder) / "sources.yaml"
-        file.write_bytes(orjson.dumps(wanted.model_dump(mode="json")))  # JSON is YAML
+        declarations = wanted.model_dump(mode="json", exclude_defaults=True)
+        file.write_bytes(orjson.dumps(declarations))  # JSON is YAML
         apply_sources(file)
     return added
 

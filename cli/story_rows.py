@@ -93,6 +93,6 @@ def _declaration(source: str) -> dict[str, object]:
         "name": source,
         "tenant": "aurora",
         "kind": "postgres",
-        "default_acl": [],
+        "default_acl": ["public"],
         "postgres": {"dsn_env": _DSN, "table": "public.bulletins", "columns": columns},
     }
