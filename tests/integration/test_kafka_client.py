@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from runtime.aio_kafka import LogProducer
-from runtime.kafka import KafkaAdmin, Producer, kafka_ready, read_topic
+from runtime.kafka import KafkaAdmin, Producer, read_topic
 from runtime.log_port import MAX_RECORD_BYTES, Log, MemoryLog, StoredRecord
 from runtime.settings import Settings
 from runtime.topic_plan import ChangeConfig, CreateTopic
@@ -111,7 +111,6 @@ async def test_a_broker_that_is_down_is_a_transient_error(stack_settings: Settin
     with pytest.raises(TransientError):
         await LogProducer(nowhere).start()
     assert not await asyncio.to_thread(KafkaAdmin(nowhere, seconds=1.0).ready)
-    assert not await asyncio.to_thread(kafka_ready, "127.0.0.1:9", 1.0)
 
 
 async def test_an_unknown_topic_is_an_error_and_not_a_wait_for_ever(stack_settings: Settings) -> None:

@@ -1,28 +1,17 @@
-"""Kafka through confluent-kafka: the one module that imports it.
+"""Topics, offsets and lag: what is asked of the brokers beside appending and reading."""
 
-Serves plain processes and tools (webhook receiver, command line): an idempotent producer whose sends overlap,
-administration of topics, offsets and lag, and reading a topic to the end seen at the start. Topic and group names are
-given without the installation's prefix everywhere; it is put on and taken off here.
-"""
-
-import asyncio
-import logging
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future as ThreadFuture
 from typing import TypeVar
 
 from confluent_kafka import (
-    Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
-    Message,
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka import Producer as ConfluentProducer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._listoffsets import OffsetSpec
@@ -30,24 +19,17 @@ from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.admin._topic import TopicDescription
 from confluent_kafka.cimpl import NewTopic
 
-from runtime.log_port import MAX_RECORD_BYTES, Headers, StoredRecord, check_size
+from runtime.kafka.config import QUIET, client_config
 from runtime.settings import Settings
 from runtime.topic_plan import ChangeConfig, CreateTopic, TopicPlan, TopicState, plan_topics
-from schemas.errors import ConfigError, TooLargeError, TransientError
-from schemas.records import Coordinates
+from schemas.errors import ConfigError, TransientError
 from schemas.topics import ConcreteTopic
 
 T = TypeVar("T")
-ClientConfig = dict[str, str | int | float | bool]
 
 _METADATA_PAUSE_SECONDS = 0.02
-_QUIET = 2
-"""syslog level "critical": what tools print of librdkafka's own log. Failures come back as errors anyway."""
-
-_POLL_SECONDS = 0.1
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-_TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
 _NO_LEADER = frozenset(
     {
         KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -62,132 +44,6 @@ _HAS_MEMBERS = frozenset(
 _ABSENT = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID, KafkaError._UNKNOWN_TOPIC})
 
 
-def client_config(settings: Settings) -> ClientConfig:
-    """What every client of this installation needs to connect."""
-    config: ClientConfig = {
-        "bootstrap.servers": settings.kafka_bootstrap,
-        "security.protocol": settings.kafka_security_protocol,
-        "client.id": "millstream",
-        "message.max.bytes": MAX_RECORD_BYTES,
-        "reconnect.backoff.max.ms": 1000,
-        "socket.keepalive.enable": True,
-    }
-    if settings.kafka_security_protocol.startswith("SASL"):
-        config["sasl.mechanism"] = settings.kafka_sasl_mechanism
-        config["sasl.username"] = settings.kafka_sasl_username
-        config["sasl.password"] = settings.kafka_sasl_password.get_secret_value()
-    if settings.kafka_ca_file is not None:
-        config["ssl.ca.location"] = str(settings.kafka_ca_file)
-    return config
-
-
-def producer_config(settings: Settings, delivery_seconds: float) -> ClientConfig:
-    """The idempotent producer's configuration (stack: a plain one was seen to reorder records)."""
-    return client_config(settings) | {
-        "enable.idempotence": True,
-        "acks": "all",
-        "partitioner": "murmur2_random",
-        "linger.ms": 1,
-        "delivery.timeout.ms": round(delivery_seconds * 1000),
-        "queue.buffering.max.kbytes": 262_144,
-    }
-
-
-class Producer:
-    """`Log` on Kafka, for processes with an asyncio loop.
-
-    One thread polls for acknowledgements and hands them to the loop that created the producer. `fatal` is the reason
-    why it can append nothing any more; the process should then end and be started again.
-    """
-
-    def __init__(self, settings: Settings, *, delivery_seconds: float = 30.0) -> None:
-        self._prefix = settings.kafka_topic_prefix
-        self._loop = asyncio.get_running_loop()
-        self._producer = ConfluentProducer(
-            {
-                **producer_config(settings, delivery_seconds),
-                "error_cb": self._on_error,
-                "logger": logging.getLogger("millstream.kafka"),
-            }
-        )
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._poll, name="kafka-acknowledgements", daemon=True)
-        self._thread.start()
-        self.fatal: str | None = None
-
-    async def append(self, topic: str, partition: int, key: str, value: bytes, headers: Headers = ()) -> Coordinates:
-        """See `runtime.log_port.Log`."""
-        check_size(key, value, headers)
-        if self.fatal is not None:
-            raise TransientError(f"the Kafka producer cannot go on ({self.fatal}): restart the process")
-        acknowledged: asyncio.Future[Coordinates] = self._loop.create_future()
-
-        def on_delivery(error: KafkaError | None, message: Message) -> None:
-            offset = message.offset()
-            outcome: Coordinates | Exception
-            if error is None and offset is not None:
-                outcome = Coordinates(topic=topic, partition=partition, offset=offset)
-            else:
-                outcome = _append_error(topic, error)
-            _tell(self._loop, acknowledged, outcome)
-
-        try:
-            self._producer.produce(
-                self._prefix + topic,
-                value=value,
-                key=key.encode(),
-                partition=partition,
-                headers=list(headers),
-                on_delivery=on_delivery,
-            )
-        except BufferError:
-            raise TransientError("more records wait for Kafka than the producer's queue holds") from None
-        except KafkaException as error:
-            raise _append_error(topic, error.args[0]) from None
-        return await acknowledged
-
-    async def close(self, seconds: float = 10.0) -> int:
-        """Wait for acknowledgements under way, at most `seconds`. Returns how many records are still without one."""
-        left = await asyncio.to_thread(self._producer.flush, seconds)
-        self._closing.set()
-        await asyncio.to_thread(self._thread.join)
-        if left:
-            self._producer.purge()
-            self._producer.poll(0)
-        return left
-
-    def _poll(self) -> None:
-        while not self._closing.is_set():
-            self._producer.poll(_POLL_SECONDS)
-
-    def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
-            self.fatal = error.name()
-
-
-def _tell(
-    loop: asyncio.AbstractEventLoop, waiting: "asyncio.Future[Coordinates]", outcome: Coordinates | Exception
-) -> None:
-    def settle() -> None:
-        if waiting.done():
-            return
-        if isinstance(outcome, Exception):
-            waiting.set_exception(outcome)
-        else:
-            waiting.set_result(outcome)
-
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(settle)
-
-
-def _append_error(topic: str, error: KafkaError | None) -> Exception:
-    if error is not None and error.code() in _TOO_LARGE:
-        return TooLargeError(f"the broker refuses a record of this size for {topic}")
-    # Without an error: a retry met its own first attempt (librdkafka #4438). The record is there, its place unknown.
-    reason = "it lies in the log at an unknown offset" if error is None else error.name()
-    return TransientError(f"Kafka did not acknowledge a record for {topic}: {reason}")
-
-
 class KafkaAdmin:
     """Topics, offsets and lag. Every call blocks for at most `seconds`: from a loop, use asyncio.to_thread.
 
@@ -198,7 +54,7 @@ class KafkaAdmin:
         self._prefix = settings.kafka_topic_prefix
         self._replicas = settings.kafka_replication_factor
         self._seconds = seconds
-        self._admin = AdminClient({**client_config(settings), "log_level": _QUIET})
+        self._admin = AdminClient({**client_config(settings), "log_level": QUIET})
 
     def ready(self) -> bool:
         """Whether a broker answers a metadata request."""
@@ -374,82 +230,3 @@ def _admin_error(error: KafkaException) -> Exception:
     ):
         return TransientError(f"Kafka did not answer: {cause.name()}")
     return ConfigError(f"Kafka refuses: {cause.name()} {cause.str()}")
-
-
-def kafka_ready(bootstrap: str, seconds: float = 2.0) -> bool:
-    """Whether a broker at this plain address answers a metadata request; an open port alone is no sign."""
-    try:
-        admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": _QUIET})
-        return bool(admin.list_topics(timeout=seconds).brokers)
-    except KafkaException:
-        return False
-
-
-def read_topic(
-    settings: Settings, topic: str, *, start: Mapping[int, int] | None = None, seconds: float = 30.0
-) -> Iterator[StoredRecord]:
-    """Read a topic up to the end that it has now, partition by partition interleaved; each partition in order.
-
-    `start` maps partitions to the first offset wanted; a partition that it does not name is left out. None reads all
-    from the beginning. Joins no group and commits nothing. Blocks; raises TransientError when nothing comes for
-    `seconds`.
-    """
-    admin = KafkaAdmin(settings)
-    ends = admin.end_offsets(topic)
-    begins = admin.begin_offsets(topic)
-    if start is not None:
-        begins = {
-            partition: max(begins[partition], offset) for partition, offset in start.items() if partition in begins
-        }
-    open_ends = {partition: ends[partition] for partition, offset in begins.items() if offset < ends[partition]}
-    if not open_ends:
-        return
-    name = settings.kafka_topic_prefix + topic
-    consumer = Consumer(
-        {
-            **client_config(settings),
-            "log_level": _QUIET,
-            "group.id": settings.kafka_topic_prefix + "millstream-tools",
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-            "fetch.message.max.bytes": MAX_RECORD_BYTES,
-        }
-    )
-    try:
-        consumer.assign([TopicPartition(name, partition, begins[partition]) for partition in open_ends])
-        yield from _read_until(consumer, topic, open_ends, seconds)
-    finally:
-        consumer.close()
-
-
-def _read_until(consumer: Consumer, topic: str, ends: dict[int, int], seconds: float) -> Iterator[StoredRecord]:
-    while ends:
-        message = consumer.poll(seconds)
-        if message is None:
-            raise TransientError(f"Kafka sent nothing of {topic} for {seconds:.0f} s")
-        partition, offset = message.partition(), message.offset()
-        error = message.error()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:
-            raise TransientError(f"reading {topic}: {error.name()}")
-        if partition not in ends or offset is None:
-            continue
-        if error is None and offset < ends[partition]:
-            yield _stored(topic, partition, offset, message)
-        # The end of a partition may be a compaction gap: then only the EOF event tells that nothing more comes.
-        if error is not None or offset + 1 >= ends[partition]:
-            del ends[partition]
-
-
-def _stored(topic: str, partition: int, offset: int, message: Message) -> StoredRecord:
-    key = message.key()
-    pairs = message.headers() or []
-    listed = pairs.items() if isinstance(pairs, dict) else pairs
-    headers = tuple((name, value if isinstance(value, bytes) else (value or "").encode()) for name, value in listed)
-    return StoredRecord(
-        Coordinates(topic=topic, partition=partition, offset=offset),
-        None if key is None else key.decode(errors="replace"),
-        message.value(),
-        headers,
-        message.timestamp()[1],
-    )

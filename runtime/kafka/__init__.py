@@ -1,0 +1,13 @@
+"""Kafka through confluent-kafka: the one package that imports it.
+
+Serves plain processes and tools (webhook receiver, command line): an idempotent producer whose sends overlap,
+administration of topics, offsets and lag, and reading a topic to the end seen at the start. Topic and group names are
+given without the installation's prefix everywhere; it is put on and taken off here.
+"""
+
+from runtime.kafka.admin import KafkaAdmin, NoLeaderError
+from runtime.kafka.config import client_config, producer_config
+from runtime.kafka.producer import Producer
+from runtime.kafka.reading import read_topic
+
+__all__ = ["KafkaAdmin", "NoLeaderError", "Producer", "client_config", "producer_config", "read_topic"]
