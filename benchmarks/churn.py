@@ -236,7 +236,7 @@ def _mutation(of: Document, parts: Sequence[tuple[str, str, Vector]], offset: in
             ordinal=place,
             text=text,
             heading_path=(heading,),
-            hash=chunk_hash(ChunkSubject(of, text, of.doc_id, (heading,), "markdown", "en", (), None)),
+            hash=chunk_hash(ChunkSubject(of, text, of.doc_id, (heading,), "markdown", "en", ())),
             embedded_hash=f"{place}",
             start=0,
             end=len(text),

@@ -195,7 +195,7 @@ def _mutation(of: Document, texts: Sequence[str], vectors: npt.NDArray[np.float3
             ordinal=place,
             text=text,
             heading_path=(),
-            hash=chunk_hash(ChunkSubject(of, text, title, (), "markdown", "en", (), None)),
+            hash=chunk_hash(ChunkSubject(of, text, title, (), "markdown", "en", ())),
             embedded_hash=f"{of.doc_id}/{place}",
             start=0,
             end=len(text),

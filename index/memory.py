@@ -7,13 +7,13 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from itertools import islice
 
 from index.manifest import ChunkId
 from index.model import OPEN, ChunkRow, DocumentRow, Head, IndexIdentity, Place, RowId, Seq, Vector
 from index.port import Acknowledged, DeadRows, Hit, IndexRecord, LegFilter
 from index.record import check_same_record, check_vectors
+from index.times import is_within
 from schemas.errors import BrokenIndexError, ConfigError, TransientError, UnknownTenantError
 from schemas.identity import Document, Source, Tenant
 from schemas.records import Coordinates
@@ -283,18 +283,7 @@ def _matches(row: ChunkRow, where: LegFilter) -> bool:
         and (not where.languages or row.language in where.languages)
         and set(where.labels) <= set(row.labels)
         and (not where.documents or row.document in where.documents)
-        and _within(row.event_time, where)
-    )
-
-
-def _within(time: datetime | None, where: LegFilter) -> bool:
-    """[after, before); a row without a time is in no bounded interval."""
-    if where.after is None and where.before is None:
-        return True
-    return (
-        time is not None
-        and (where.after is None or time >= where.after)
-        and (where.before is None or time < where.before)
+        and is_within(row.event_time, where.after, where.before)
     )
 
 

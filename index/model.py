@@ -28,7 +28,7 @@ Seq = int
 Vector = npt.NDArray[np.float32]
 """Shape (dimension,), float32, unit length."""
 
-SCHEMA = "2"
+SCHEMA = "3"
 """Raised when rows get other properties, or are indexed or hashed otherwise: part of the recipe."""
 
 OPEN = 2**53 - 1
@@ -75,6 +75,7 @@ class ChunkRow:
     labels: tuple[str, ...]
     """`key=value`, sorted."""
     event_time: datetime | None
+    """Of the change it was written for, a hint: the document may have another since. The document row's counts."""
     pii: tuple[str, ...]
     epoch: int
     from_seq: Seq
@@ -283,7 +284,7 @@ def _length_prefixed(parts: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ChunkSubject:
-    """What a chunk's hash covers: every stored property but acl, place and seqs."""
+    """What a chunk's hash covers: every stored property but acl, place, event time and seqs."""
 
     document: Document
     text: str
@@ -292,12 +293,11 @@ class ChunkSubject:
     kind: str
     language: str | None
     labels: tuple[str, ...]
-    event_time: datetime | None
     pii: tuple[str, ...] = field(default=())
 
 
 def chunk_hash(subject: ChunkSubject) -> str:
-    """32 hex digits of SHA-256 over the length-prefixed fields: equal hashes mean equal chunk rows."""
+    """32 hex digits of SHA-256 over the length-prefixed fields: of two rows with equal hashes either will do."""
     parts = [
         subject.document.key,
         subject.text,
@@ -306,7 +306,6 @@ def chunk_hash(subject: ChunkSubject) -> str:
         subject.kind,
         subject.language or "",
         _length_prefixed(subject.labels),
-        subject.event_time.isoformat() if subject.event_time else "",
         _length_prefixed(subject.pii),
     ]
     return hashlib.sha256(_length_prefixed(parts).encode()).hexdigest()[:32]

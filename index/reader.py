@@ -15,6 +15,7 @@ from index.model import ChunkRow, DocumentRow, Moment, Published, Seq, Vector, n
 from index.moments import AsOf, Moments
 from index.port import Hit, LegFilter, VersionedIndex
 from index.states import NewestStates, history_before, states_at
+from index.times import is_within, within_times
 from index.undisturbed import Undisturbed
 from runtime.clock import Clock
 from schemas.errors import BrokenIndexError, TransientError
@@ -151,10 +152,18 @@ class Reader:
         tenant, size = question.tenant, question.leg_size
 
         async def vector_leg(limit: int) -> tuple[Hit, ...]:
-            return await self._index.vector_leg(tenant, await _vector(question), where, limit)
+            vector = await _vector(question)
+            return await within_times(
+                lambda where, limit: self._index.vector_leg(tenant, vector, where, limit), where, limit, _MOST_HITS
+            )
 
         async def lexical_leg(limit: int) -> tuple[Hit, ...]:
-            return await self._index.lexical_leg(tenant, question.text, where, limit)
+            return await within_times(
+                lambda where, limit: self._index.lexical_leg(tenant, question.text, where, limit),
+                where,
+                limit,
+                _MOST_HITS,
+            )
 
         first_vector, first_lexical = await asyncio.gather(vector_leg(size), lexical_leg(size))
         await self._look_up(view, question, (*first_vector, *first_lexical))
@@ -172,14 +181,16 @@ class Reader:
         A leg shorter than asked is no proof of its end (rows being removed are skipped); only a widening that brings
         nothing new is.
         """
+        hits = _timely(view, question, hits)
         survivors = _survivors(view, question, hits)
         for rounds, factor in enumerate(_WIDENINGS):
             if len(survivors) >= question.leg_size or len(survivors) == len(hits):
                 return survivors[: question.leg_size], rounds
-            wider = await leg(min(question.leg_size * factor, _MOST_HITS))
+            asked = await leg(min(question.leg_size * factor, _MOST_HITS))
+            await self._look_up(view, question, asked)
+            wider = _timely(view, question, asked)
             if {hit.chunk_id for hit in wider} <= {hit.chunk_id for hit in hits}:
                 return survivors, rounds + 1
-            await self._look_up(view, question, wider)
             hits, survivors = wider, _survivors(view, question, wider)
         return survivors[: question.leg_size], len(_WIDENINGS)
 
@@ -333,6 +344,16 @@ def _leg_filter(question: Question, at: Seq) -> LegFilter:
         after=filters.after,
         before=filters.before,
     )
+
+
+def _timely(view: _View, question: Question, hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
+    """The hits whose document is of the time asked for; one without a state is left to `_survivors`."""
+    filters = question.filters
+
+    def is_timely(row: DocumentRow | None) -> bool:
+        return row is None or is_within(row.event_time, filters.after, filters.before)
+
+    return tuple(hit for hit in hits if is_timely(view.then.get(hit.document)))
 
 
 def _survivors(view: _View, question: Question, hits: Collection[Hit]) -> tuple[Found, ...]:

@@ -183,7 +183,6 @@ def _chunk(treated: Treated, title: str, piece: chunking.Chunk, name: str, vecto
         kind=document.kind,
         language=document.language,
         labels=label_list(change.labels),
-        event_time=change.event_time,
         pii=kinds,
     )
     return Chunk(

@@ -68,7 +68,7 @@ def _mutation(embedder: FastembedEmbedder, offset: int, name: str, title: str, t
         ordinal=0,
         text=text,
         heading_path=(),
-        hash=chunk_hash(ChunkSubject(document, text, title, (), "text", "en", (), None)),
+        hash=chunk_hash(ChunkSubject(document, text, title, (), "text", "en", ())),
         embedded_hash=str(offset),
         start=0,
         end=len(text),

@@ -111,7 +111,7 @@ class Site:
             ordinal=0,
             text=text,
             heading_path=(),
-            hash=chunk_hash(ChunkSubject(document, text, document.doc_id, (), "text", "en", (), None)),
+            hash=chunk_hash(ChunkSubject(document, text, document.doc_id, (), "text", "en", ())),
             embedded_hash=text,
             start=0,
             end=len(text),

@@ -60,7 +60,7 @@ def chunk(document: Document, ordinal: int, text: str, title: str) -> Chunk:
         ordinal=ordinal,
         text=text,
         heading_path=(),
-        hash=chunk_hash(ChunkSubject(document, text, title, (), "text", "en", (), None)),
+        hash=chunk_hash(ChunkSubject(document, text, title, (), "text", "en", ())),
         embedded_hash=text,
         start=10 * ordinal,
         end=10 * ordinal + len(text),
@@ -96,6 +96,7 @@ def mutation(
     default_acl: Iterable[str] = ("public",),
     title: str = "Title",
     tenant: Tenant = TENANT,
+    event_time: datetime | None = None,
 ) -> PositionedMutation:
     """An upsert of chunks `texts`, a delete or an acl change; `version` is its sequence, the offset by default."""
     document = doc(name, tenant)
@@ -113,6 +114,7 @@ def mutation(
             change=Coordinates(topic="documents.changes", partition=0, offset=offset),
             origin=Origin(connector="webhook", reference=f"m{offset}"),
             event_id=f"e{offset}",
+            event_time=event_time,
             received_at=START,
             prepared_at=START,
         ),

@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -17,7 +17,7 @@ from runtime.clock import ManualClock
 from schemas.errors import BrokenIndexError, TransientError, UnknownTenantError
 from schemas.identity import Tenant
 from schemas.versions import Op, Version
-from tests.unit.index.fakes import TENANT, Tapped, doc, mutation, new_index, question, reference, writer_on
+from tests.unit.index.fakes import START, TENANT, Tapped, doc, mutation, new_index, question, reference, writer_on
 
 PUBLIC = frozenset({"public"})
 
@@ -172,6 +172,40 @@ async def test_rows_of_an_unpublished_batch_are_not_seen(library: Library) -> No
     with pytest.raises(TransientError):
         await cut_off.commit([mutation(1, "a", "tea new"), mutation(2, "b", "tea more")])
     assert await library.found(question("tea")) == {"a": ["tea old"]}
+
+
+EARLY, LATE = START, START + timedelta(days=9)
+
+
+async def test_a_version_that_says_the_same_at_another_time_writes_no_chunk_row(library: Library) -> None:
+    await library.commit(mutation(0, "a", "tea leaf", "tea cup", event_time=EARLY))
+    (before,) = await library.index.document_history(doc("a"), limit=1)
+    await library.commit(mutation(1, "a", "tea leaf", "tea cup", event_time=LATE))
+    (after, _) = await library.index.document_history(doc("a"), limit=2)
+    assert after.manifest == before.manifest
+    assert (after.superseded, after.event_time) == ((), LATE)
+
+
+async def test_a_document_is_of_the_time_of_its_version_in_force_whenever_its_rows_were_written(
+    library: Library,
+) -> None:
+    await library.commit(mutation(0, "a", "tea leaf", "tea cup", event_time=EARLY))
+    await library.commit(mutation(1, "b", "tea bag", event_time=EARLY), mutation(2, "c", "tea room"))
+    await library.commit(mutation(3, "a", "tea leaf", "tea pot", event_time=LATE))
+    whole, other = {"a": ["tea leaf", "tea pot"]}, {"b": ["tea bag"]}
+    assert await library.found(question("tea", filters=Filters(after=LATE))) == whole
+    assert await library.found(question("tea", filters=Filters(before=LATE))) == other
+    assert await library.found(question("tea", filters=Filters(after=EARLY))) == whole | other
+    then = Filters(before=LATE)
+    assert await library.found(question("tea", filters=then, as_of=1)) == {"a": ["tea cup", "tea leaf"]}
+
+
+async def test_what_is_of_another_time_starves_no_leg(library: Library) -> None:
+    await library.commit(*(mutation(number, f"d{number}", "tea tea", event_time=EARLY) for number in range(200)))
+    await library.commit(mutation(200, "a", "tea", event_time=LATE))
+    found = await library.reader.retrieve(question("tea", filters=Filters(after=LATE)))
+    assert [hit.document for hit in found.lexical] == [hit.document for hit in found.vector] == [doc("a")]
+    assert found.widened == {"vector": 0, "lexical": 0}
 
 
 GROUPS = ("public", "staff", "board", "user:ann")

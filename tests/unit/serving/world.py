@@ -101,7 +101,7 @@ class World:
         version = version or Version(1, self.offset, RANKS[op])
         content = None
         if op is Op.UPSERT:
-            content = self._content(document, texts, title, tuple(heading), labels or {}, event_time, language, kind)
+            content = self._content(document, texts, title, tuple(heading), labels or {}, language, kind)
         elif op is not Op.ACL:
             content = Content(deleted=True)
         mutation = Mutation(
@@ -137,7 +137,6 @@ class World:
         title: str,
         heading: tuple[str, ...],
         labels: Mapping[str, str],
-        event_time: datetime | None,
         language: str | None,
         kind: str,
     ) -> Content:
@@ -147,9 +146,7 @@ class World:
                 ordinal=number,
                 text=text,
                 heading_path=heading,
-                hash=chunk_hash(
-                    ChunkSubject(document, text, title, heading, kind, language, label_list(labels), event_time)
-                ),
+                hash=chunk_hash(ChunkSubject(document, text, title, heading, kind, language, label_list(labels))),
                 embedded_hash=text,
                 page=number + 1,
                 start=1000 * number,

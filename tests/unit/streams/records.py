@@ -56,6 +56,7 @@ def change(
     acl: tuple[str, ...] | None = None,
     title: str | None = None,
     sequence: int | None = None,
+    time: datetime | None = None,
 ) -> DocumentChange:
     """A change of one document of acme's wiki."""
     return DocumentChange(
@@ -70,6 +71,7 @@ def change(
         body=body if op is Op.UPSERT else None,
         acl=acl,
         default_acl=("staff",),
+        event_time=time,
         received_at=AT,
         origin=ORIGIN,
     )

@@ -1,6 +1,7 @@
 """One change to one mutation: what is carried on, what is derived, and what is refused."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -112,6 +113,11 @@ async def test_a_chunks_hash_changes_with_the_title_but_not_with_the_acl() -> No
     assert shared is not None
     assert plain.chunks[0].hash != renamed.chunks[0].hash
     assert plain.chunks[0].hash == shared.chunks[0].hash
+
+
+async def test_the_same_words_at_another_time_are_the_same_chunks() -> None:
+    early, late = [(await prepared(change(time=time))).content for time in (None, datetime(2026, 3, 1, tzinfo=UTC))]
+    assert early == late
 
 
 @pytest.mark.parametrize(
