@@ -24,16 +24,18 @@ from index.model import (
 )
 from index.plan import Add, Keep, Plan, Rewrite, hides_after
 from schemas.errors import BrokenIndexError, PermanentError
+from schemas.headers import Again
 from schemas.identity import Document, Tenant
 from schemas.records import Commit, Coordinates, Hide, Mutation
 
 
 @dataclass(frozen=True, slots=True)
 class PositionedMutation:
-    """A mutation and where it lies in index.mutations."""
+    """A mutation, where it lies in index.mutations, and why it lies there again if it does."""
 
     mutation: Mutation
     at: Coordinates
+    again: Again | None = None
 
     @property
     def record(self) -> Mutation:

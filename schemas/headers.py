@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from schemas.errors import DecodeError
 from schemas.records import DocumentChange, Mutation, Origin
@@ -18,15 +19,26 @@ RECEIVED = "ms-received"
 TRACE = "traceparent"
 REDRIVEN = "ms-redriven"
 """Of a captured record that lies in its topic again: where it lay first."""
+AGAIN = "ms-again"
+"""Of a change that Millstream itself appended again, and of the mutation made of it: why."""
 
 _LARGEST = 2**63 - 1
 
 Headers = tuple[tuple[str, bytes], ...]
 
 
-def headers_of(record: DocumentChange | Mutation) -> Headers:
+class Again(StrEnum):
+    """Why a change lies in documents.changes again, in the version it had."""
+
+    HEALED = "healed"
+    """A newer change than the one that lay behind it: compaction would have kept the older one."""
+    REPAIR = "repair"
+    """The index was found to differ from it: its rows are written anew."""
+
+
+def headers_of(record: DocumentChange | Mutation, again: Again | None = None) -> Headers:
     """Headers of a change or a mutation: op, version, event id, origin (a JSON list of connector and reference), when
-    it was received, and acl (a JSON list) and trace where it has them.
+    it was received, and acl (a JSON list), trace, and why it lies there again where it has them.
     """
     found = [
         (OP, record.op.encode()),
@@ -39,6 +51,8 @@ def headers_of(record: DocumentChange | Mutation) -> Headers:
         found.append((ACL, json.dumps(record.acl).encode()))
     if record.traceparent is not None:
         found.append((TRACE, record.traceparent.encode()))
+    if again is not None:
+        found.append((AGAIN, again.encode()))
     return tuple(found)
 
 
@@ -46,6 +60,12 @@ def stated_op(headers: Iterable[tuple[str, bytes]]) -> Op | None:
     """The operation that headers state; None where they state none that is known."""
     stated = next((value for name, value in headers if name == OP), b"").decode("ascii", "replace")
     return Op(stated) if stated in set(Op) else None
+
+
+def stated_again(headers: Iterable[tuple[str, bytes]]) -> Again | None:
+    """Why a record lies in the log again; None for one that came in, and for a reason that is not known."""
+    stated = next((value for name, value in headers if name == AGAIN), b"").decode("ascii", "replace")
+    return Again(stated) if stated in set(Again) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from mode import CrashingSupervisor
 from runtime.log_port import Log
 from schemas.codec import encode
 from schemas.errors import PermanentError
-from schemas.headers import headers_of
+from schemas.headers import Again, headers_of, stated_again
 from schemas.records import Coordinates, Mutation
 from schemas.topics import Topics
 from streams.app import StageApp
@@ -44,10 +44,12 @@ def prepare_agent(pipeline: Pipeline, log: Log, topic: str, letters: DeadLetters
     return work
 
 
-async def publish(mutation: Mutation, log: Log, topic: str, topics: Topics) -> Coordinates:
-    """Append a mutation to its tenant's partition. Raises TooLargeError for one over the log's limit."""
+async def publish(mutation: Mutation, log: Log, topic: str, topics: Topics, again: Again | None = None) -> Coordinates:
+    """Append a mutation to its tenant's partition, with its change's mark. Raises TooLargeError for one over the log's
+    limit.
+    """
     partition = topics.partition(topic, tenant=mutation.tenant)
-    return await log.append(topic, partition, mutation.key, encode(mutation), headers_of(mutation))
+    return await log.append(topic, partition, mutation.key, encode(mutation), headers_of(mutation, again))
 
 
 def apply_agent(applier: Applier, letters: DeadLetters, journal: Journal) -> Work:

@@ -18,6 +18,7 @@ from index.sweeper import BUSY_SECONDS, IDLE_SECONDS, Swept
 from index.writer import Outcome, Waiting
 from schemas.errors import MillstreamError, PermanentError, TransientError, UnknownTenantError
 from schemas.identity import Document, Tenant
+from schemas.headers import stated_again
 from schemas.records import Hide, Mutation
 from schemas.topics import Topics
 from streams.core.retry import CommitSingly, Crash, DeadLetter, Failures, RetrySame, Wait, decide
@@ -359,7 +360,8 @@ class Applier:
         """Settle one record. Raises PermanentError for one that is no mutation, and as `TenantQueue.commit`."""
         mutation = decode_delivery(delivery, Mutation, self._topics)
         queue = self._queue(mutation.tenant, lease)
-        return mutation, await queue.commit(PositionedMutation(mutation, delivery.coordinates), delivery)
+        item = PositionedMutation(mutation, delivery.coordinates, stated_again(delivery.headers))
+        return mutation, await queue.commit(item, delivery)
 
     async def hide(self, delivery: Delivery, lease: Lease) -> tuple[Hide, Outcome | DeadLettered]:
         """Settle one record of index.hides, ahead of the mutations that wait. Raises as `apply`."""

@@ -5,16 +5,17 @@ long as the letter itself. Settled ones are left out of lists unless they are as
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from runtime.log_port import Headers, Log, StoredRecord
-from schemas.codec import decode, encode
+from runtime.log_port import Log, StoredRecord
+from schemas.codec import encode
+from schemas.copies import Copy, copy_of
 from schemas.errors import DecodeError
-from schemas.headers import REDRIVEN, headers_of
-from schemas.records import Coordinates, DeadLetter, DocumentChange
+from schemas.headers import REDRIVEN, stated_again
+from schemas.records import Coordinates, DeadLetter
 from schemas.topics import CHANGES, DLQ
 from streams.dead_letters import LetterLine, OpenLetter, read_letters
 
@@ -86,24 +87,13 @@ def select(records: Iterable[StoredRecord], wanted: Selection) -> list[Shown]:
     return [Shown(letter, settled.get(letter.line.at)) for letter in found]
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
-    """The record that a redriven letter becomes: same topic, partition and key, the version written in."""
-
-    topic: str
-    partition: int
-    key: str
-    value: bytes
-    headers: Headers
-
-
 class ReadRecord(Protocol):
     """Reads one record of the log, for a letter that was too large to hold it."""
 
     def __call__(self, at: Coordinates) -> StoredRecord | None: ...
 
 
-def again(letter: DeadLetter, read: ReadRecord) -> Again:
+def again(letter: DeadLetter, read: ReadRecord) -> Copy:
     """What to append. Raises DecodeError for a letter that no redrive can help; its message says why.
 
     A change whose version is its own offset gets that offset written in: whatever came after it still wins. A captured
@@ -123,12 +113,10 @@ def again(letter: DeadLetter, read: ReadRecord) -> Again:
     if not name:
         raise DecodeError("the record has no readable key: discard it", reason="misplaced")
     if letter.origin.topic == CHANGES:
-        change = decode(value, DocumentChange)
-        change = change.model_copy(update={"version": change.version.fixed_at(letter.origin.offset)})
-        value, headers = encode(change), headers_of(change)
-    elif letter.origin.topic.startswith(_CAPTURED) and REDRIVEN not in dict(headers):
+        return replace(copy_of(value, letter.origin, stated_again(headers)), key=name)
+    if letter.origin.topic.startswith(_CAPTURED) and REDRIVEN not in dict(headers):
         headers = (*headers, (REDRIVEN, str(letter.origin).encode()))
-    return Again(letter.origin.topic, letter.origin.partition, name, value, headers)
+    return Copy(letter.origin.topic, letter.origin.partition, name, value, headers)
 
 
 @dataclass(frozen=True, slots=True)

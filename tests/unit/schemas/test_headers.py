@@ -7,7 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import DecodeError
-from schemas.headers import ACL, EVENT_ID, OP, ORIGIN, RECEIVED, TRACE, VERSION, headers_of, stated_change
+from schemas.headers import (
+    ACL,
+    AGAIN,
+    EVENT_ID,
+    OP,
+    ORIGIN,
+    RECEIVED,
+    TRACE,
+    VERSION,
+    Again,
+    headers_of,
+    stated_again,
+    stated_change,
+)
 from schemas.versions import Op, StatedVersion
 from tests.unit.streams.records import AT, change
 from tests.unit.streams.records import ORIGIN as CAME_FROM
@@ -79,3 +92,15 @@ def test_a_stated_version_reads_back(epoch: int, sequence: int | None, rank: int
     version = StatedVersion(epoch, sequence, rank)
     assert StatedVersion.parse(str(version)) == version
     assert StatedVersion.parse(str(replace(version, sequence=5))).sequence == 5
+
+
+@pytest.mark.parametrize("again", [None, *Again])
+def test_a_mark_is_read_back_and_says_nothing_about_the_change(again: Again | None) -> None:
+    headers = headers_of(change(), again)
+    assert stated_again(headers) is again
+    assert stated_change(headers) == stated_change(headers_of(change()))
+
+
+@pytest.mark.parametrize("value", [b"", b"HEALED", b"replayed", b"\xff"])
+def test_a_mark_that_is_not_known_is_none(value: bytes) -> None:
+    assert stated_again([(AGAIN, value)]) is None

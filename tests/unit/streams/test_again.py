@@ -1,0 +1,51 @@
+"""The mark of a change that lies in the log again: from documents.changes to the writer."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from index.rows import Item, PositionedMutation
+from index.sweeper import Swept
+from index.writer import Outcome, Unchanged, Waiting
+from runtime.clock import ManualClock
+from runtime.log_port import MemoryLog
+from schemas.copies import copied
+from schemas.headers import Again
+from schemas.records import Coordinates
+from schemas.topics import CHANGES
+from streams.apply import Applier, Bounds
+from streams.dead_letters import DeadLetters
+from streams.window import Lease
+from tests.unit.streams.records import MUTATIONS, change, topics
+from tests.unit.streams.test_flow import Installation, delivered
+
+
+@dataclass
+class Recording:
+    """A writer that keeps what it is given."""
+
+    items: list[Item] = field(default_factory=list)
+
+    async def commit(self, batch: Sequence[Item], waiting: Waiting) -> Sequence[Outcome]:
+        self.items += batch
+        return [Unchanged(conflict=False) for _ in batch]
+
+    async def sweep(self, seconds: Callable[[], float], *, take_over: bool) -> Swept:
+        return Swept(60.0)
+
+
+@pytest.mark.parametrize("again", [None, *Again])
+async def test_the_writer_learns_why_a_change_lies_in_the_log_again(again: Again | None) -> None:
+    here, writer = await Installation.create(), Recording()
+    record = change(sequence=7)
+    place = Coordinates(topic=CHANGES, partition=topics().partition(CHANGES, document=record.document), offset=0)
+    copy = copied(record, place, again)
+    await here.log.append(copy.topic, copy.partition, copy.key, copy.value, copy.headers)
+    await here.run(here.prepare(), CHANGES)
+    applier = Applier(lambda _: writer, DeadLetters(MemoryLog(), topics(), "apply", ManualClock()), topics(), Bounds(8))
+    for stored in here.log.records(MUTATIONS):
+        await applier.apply(delivered(stored), Lease())
+    (item,) = writer.items
+    assert isinstance(item, PositionedMutation)
+    assert (item.again, item.mutation.change) == (again, place)
