@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from runtime.faults import Point, reach
 from runtime.freshness_token import Register
 from runtime.log_port import Log
 from schemas.codec import encode
@@ -162,11 +163,14 @@ async def append_change(log: Log, topics: Topics, change: DocumentChange, on_log
     Raises what `Log.append` raises. After a TransientError the change may be in the log: appending it again is safe.
     """
     partition = topics.partition(CHANGES, document=change.document)
+    reach(Point.DOOR_1)
     at = await log.append(CHANGES, partition, change.key, encode(change), headers_of(change))
     accepted = Accepted.of(change, at)
     on_logged(change, accepted)
     if has_acl_copy(change):
+        reach(Point.DOOR_2)
         await append_acl_copy(log, topics, change, at)
+    reach(Point.DOOR_3)
     return accepted
 
 

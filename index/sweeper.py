@@ -17,6 +17,7 @@ from index.port import DeadRows, VersionedIndex
 from index.reader import READ_SECONDS
 from index.sweep import Marks, Slice, begun_at, dead_chunks, dead_documents, last_content, slices
 from runtime.clock import Clock
+from runtime.faults import Point, reach
 
 NO_HISTORY = timedelta(0)
 _NO_HISTORY_SECONDS = 1.0
@@ -145,6 +146,7 @@ class Sweeper:
             return head
         head = replace(head, history_from=end)
         await self._index.put_head(head)
+        reach(Point.SWEEP_2)
         self._ends.note(end, self._clock.monotonic())
         return head
 
@@ -182,13 +184,16 @@ class Sweeper:
             if part.closes and not head.is_sweeping:
                 head = replace(head, sweeps=head.sweeps + 1)
                 await self._index.put_head(head)
+                reach(Point.SWEEP_3)
             await self._carry_out(head, part)
+            reach(Point.SWEEP_4)
             self._slices.popleft()
             head = replace(head, swept_seq=max(head.swept_seq, part.swept_seq))
         if head.is_sweeping:
             head = replace(head, sweeps=head.sweeps + 1)
         if head != began:
             await self._index.put_head(head)
+            reach(Point.SWEEP_5)
         return head
 
     async def _load(self, head: Head) -> tuple[Slice, ...]:
@@ -216,6 +221,7 @@ class Sweeper:
             found = await self._index.closed_chunks(head.tenant, at_most=end, limit=_REMOVED_AT_ONCE)
             if found:
                 await self._index.remove_chunks(head.tenant, found)
+                reach(Point.SWEEP_6)
                 self.removed += len(found)
             if len(found) < _REMOVED_AT_ONCE:
                 self._expired = end
@@ -242,6 +248,8 @@ class Sweeper:
         if documents:
             await self._index.remove_documents(head.tenant, documents)
         self.removed += len(chunks) + len(documents)
+        if chunks or documents:
+            reach(Point.SWEEP_7)
         return max(len(chunks), len(documents)) < _REMOVED_AT_ONCE
 
     async def _last_content(self, head: Head, epoch: int) -> Seq:

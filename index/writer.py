@@ -29,6 +29,7 @@ from index.rows import (
 from index.states import state_before, states_at
 from index.sweeper import IDLE_SECONDS, Sweeper, SweepPolicy, Swept
 from runtime.clock import Clock
+from runtime.faults import Point, reach
 from schemas.errors import BrokenIndexError, PermanentError, TransientError
 from schemas.identity import Document, Tenant
 from schemas.records import Commit, TakeOver
@@ -129,6 +130,7 @@ class TenantWriter:
         BrokenIndexError where the log has lost take-overs that the index knows of.
         """
         known = await self._index.heads(self._tenant)  # first: a store that is away costs no take-over record
+        reach(Point.TAKE_OVER_1)
         offset = await self._log.take_over(
             TakeOver(
                 tenant=self._tenant,
@@ -138,6 +140,7 @@ class TenantWriter:
                 at=self._clock.now(),
             )
         )
+        reach(Point.TAKE_OVER_2)
         epoch = offset + 1
         if any(head.epoch >= epoch for head in known):
             raise BrokenIndexError(
@@ -145,11 +148,15 @@ class TenantWriter:
                 " the log, or build the index anew"
             )
         await self._index.put_head(claiming_head(self._tenant, epoch, self._clock.now()))
+        reach(Point.TAKE_OVER_3)
         await self._index.put_head(shown_head(await self._older_heads(epoch), epoch, self._clock.now()))
+        reach(Point.TAKE_OVER_4)
         older = await self._older_heads(epoch)
         head = settled_head(older, epoch, self._clock.now())
         await self._index.put_head(head)
+        reach(Point.TAKE_OVER_5)
         await self._forget(older)
+        reach(Point.TAKE_OVER_6)
         self._sweeper.begin(head)
         return head
 
@@ -215,23 +222,28 @@ class TenantWriter:
         # A paused writer that wakes up must not sweep by its own dead rows; what was published before a look that finds
         # no later writer is valid for ever.
         await self._older_heads(head.epoch)
+        reach(Point.SWEEP_1)
         self._head = await self._sweeper.run(head, seconds)
         wait = self._sweeper.due_in(self._head)
         return Swept(wait, self._sweeper.closed - closed, self._sweeper.removed - removed)
 
     async def _commit_on(self, head: Head, batch: Sequence[Item], waiting: Waiting) -> tuple[Head, tuple[Outcome, ...]]:
         """The steps of a commit, in the design's numbers: the head afterwards, and the outcomes."""
+        reach(Point.COMMIT_1)
         # 1. fence, 2. plan
         outcomes, steps = await self._decide(Published(head), batch)
+        reach(Point.COMMIT_2)
         if steps:
             # 3. insert the added chunk rows (may run ahead of earlier commits: nobody sees them)
             head, ready = await self._insert_chunks(head, list(steps.values()), waiting)
             # 4. take seq = head + 1, + 2, …; insert document rows
             rows = self._document_rows(head, ready)
             await self._index.insert_documents(self._tenant, rows)
+            reach(Point.COMMIT_4)
             # 5. publish the head
             head = replace(head, seq=head.seq + len(rows), published_at=rows[-1].committed_at)
             await self._index.put_head(head)
+            reach(Point.COMMIT_5)
             for place, (step, _), row in zip(steps, ready, rows, strict=True):
                 outcomes[place] = Committed(commit_of(self._index.identity, row, step.previous))
         # A later writer may have read the heads before this one was published. Where this look finds no claim, none
@@ -240,6 +252,7 @@ class TenantWriter:
         # 6. emit the commits; 7. is the caller's: acknowledge the offsets, strictly in order
         in_order = tuple(outcomes[place] for place in range(len(batch)))
         await self._log.emit([outcome.commit for outcome in in_order if not isinstance(outcome, Unchanged)])
+        reach(Point.COMMIT_6)
         return head, in_order
 
     async def _decide(self, published: Published, batch: Sequence[Item]) -> tuple[dict[int, Outcome], dict[int, Step]]:
@@ -287,6 +300,7 @@ class TenantWriter:
         hidden: set[Document] = set()
         for start in range(0, len(rows), self._rows_at_once):
             await self._index.insert_chunks(self._tenant, rows[start : start + self._rows_at_once])
+            reach(Point.COMMIT_3)
             while hides := waiting.take():
                 head = await self._commit_hides(head, hides, waiting)
                 hidden |= {item.document for item in hides}

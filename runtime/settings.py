@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     sources_file: Path = Field(Path("sources.yaml"), description="sources.yaml, as applied")
     webhook_secrets_file: Path | None = Field(None, description="JSON object: source name -> whsec_… (mode 0600)")
 
+    faults_dir: Path | None = Field(
+        None, description="for tests of crashes: folder that says at which points a process dies; development only"
+    )
     log_dir: Path | None = Field(None, description="folder for JSON log files; default: standard error only")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
 

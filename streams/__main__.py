@@ -38,12 +38,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 async def _run(stage: str, log_name: str) -> int:
     # Imported here: what a stage needs takes a second, and the leash must hold from the first moment.
+    from runtime.faults import arm
     from runtime.logs import configure
     from runtime.metrics import Metrics
     from runtime.settings import load_settings
 
     settings, metrics = load_settings(), Metrics()
     configure(settings, log_name, metrics)
+    arm(settings.faults_dir, stage, settings.state_dir)
     if stage == "all":
         return await supervisor.supervise(supervisor.STAGES, metrics_port=settings.metrics_port)
     if stage == "builds":

@@ -10,6 +10,7 @@ from faust import Stream, StreamT
 from faust.types import EventT
 from mode import CrashingSupervisor
 
+from runtime.faults import Point, reach
 from runtime.log_port import Log
 from schemas.codec import encode
 from schemas.errors import PermanentError
@@ -34,8 +35,10 @@ def prepare_agent(pipeline: Pipeline, log: Log, topic: str, letters: DeadLetters
         with journal.record(delivery) as line:
             try:
                 mutation = await prepare(delivery, pipeline)
+                reach(Point.PREPARE_1)
                 with journal.step("publish"):
-                    await publish(mutation, log, topic, pipeline.topics)
+                    await publish(mutation, log, topic, pipeline.topics, stated_again(delivery.headers))
+                reach(Point.PREPARE_2)
                 line.prepared(mutation)
             except PermanentError as error:
                 await letters.put(delivery, error, attempts=1)

@@ -16,9 +16,10 @@ from typing import Protocol
 from index.rows import Item, PositionedHide, PositionedMutation
 from index.sweeper import BUSY_SECONDS, IDLE_SECONDS, Swept
 from index.writer import Outcome, Waiting
+from runtime.faults import Point, reach
 from schemas.errors import MillstreamError, PermanentError, TransientError, UnknownTenantError
-from schemas.identity import Document, Tenant
 from schemas.headers import stated_again
+from schemas.identity import Document, Tenant
 from schemas.records import Hide, Mutation
 from schemas.topics import Topics
 from streams.core.retry import CommitSingly, Crash, DeadLetter, Failures, RetrySame, Wait, decide
@@ -424,6 +425,7 @@ class StoreOffsets:
             offset = self._newest.pop(partition)
             try:
                 await self._put(partition, offset)
+                reach(Point.COMMIT_7)
             except TransientError:
                 self._newest.setdefault(partition, offset)
                 return

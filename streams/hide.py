@@ -6,6 +6,7 @@ It knows neither bodies, model nor store. What it cannot read it leaves to `prep
 from dataclasses import dataclass
 
 from runtime.clock import Clock
+from runtime.faults import Point, reach
 from runtime.log_port import Log
 from schemas.codec import encode
 from schemas.errors import DecodeError
@@ -87,4 +88,7 @@ class Hider:
 
     async def _send(self, hide: Hide) -> Coordinates:
         partition = self._topics.partition(HIDES, tenant=hide.tenant)
-        return await self._log.append(HIDES, partition, hide.key, encode(hide))
+        reach(Point.HIDE_1)
+        at = await self._log.append(HIDES, partition, hide.key, encode(hide))
+        reach(Point.HIDE_2)
+        return at

@@ -23,6 +23,7 @@ from connectors.webhook.registry import Registry, load_senders
 from runtime import logs
 from runtime.clock import SystemClock
 from runtime.declarations import load_topics
+from runtime.faults import arm
 from runtime.freshness_token import token_key
 from runtime.kafka import KafkaAdmin, Producer, read_topic
 from runtime.metrics import Metrics
@@ -59,6 +60,7 @@ async def serve(settings: Settings) -> None:
     """Run until told to stop. Raises MillstreamError when it cannot start or cannot go on."""
     metrics = Metrics()
     logs.configure(settings, "webhook", metrics)
+    arm(settings.faults_dir, "ingest", settings.state_dir)
     logs.log_crashes()
     key = token_key(settings.token_key.get_secret_value())
     topics = load_topics(settings)
