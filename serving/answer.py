@@ -6,11 +6,12 @@ leaves behind the threshold.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from index.model import IndexIdentity, Published, Vector
+from index.manifest import ChunkId
+from index.model import ChunkRow, IndexIdentity, Published, Vector
 from index.moments import FuturePositionError, HistoryUnavailableError
 from index.reader import Question, Reader, Retrieved
 from runtime.clock import Clock
@@ -18,6 +19,7 @@ from runtime.metrics import QUERY_REFUSALS, QUERY_WIDENINGS, Metrics
 from schemas.errors import UnknownTenantError
 from serving.auth import Authenticator, require
 from serving.caller import HISTORY, QUERY, Caller
+from serving.copies import collapsed, said
 from serving.core.compose import write
 from serving.core.context import choose
 from serving.core.extract import extract
@@ -40,7 +42,9 @@ from serving.turn import Gathered, Incoming, Refused, Turn
 
 LEG_SIZE = 24
 FETCHED = 12
-"""Fused candidates whose text is fetched; as many as top_k, if that is more."""
+"""Fused candidates whose text is fetched; as many as top_k, if that is more. Copies of another count once."""
+_WIDER = 4
+"""Where copies of a few passages fill the legs, they are asked once more, this much longer."""
 
 ReadBody = Callable[[bytes, Caller, IndexIdentity, OpenToken], Ask]
 
@@ -171,8 +175,7 @@ class Answering:
             try:
                 async with asyncio.timeout(gate.limits.request_seconds):
                     async with self._embedding(turn) as vector:
-                        found = await self._retrieve(turn, vector, published)
-                        evidence = await self._fetch(turn, await vector, found)
+                        found, evidence = await self._find(turn, vector, published, max(LEG_SIZE, turn.ask.top_k))
             except TimeoutError:
                 raise unavailable() from None
         return self._judge(turn, found, evidence)
@@ -190,7 +193,21 @@ class Answering:
         with turn.steps.step("embed"):
             return await self._parts.questions.vector(turn.ask.question)
 
-    async def _retrieve(self, turn: Turn, vector: asyncio.Future[Vector], published: Published | None) -> Retrieved:
+    async def _find(
+        self, turn: Turn, vector: asyncio.Future[Vector], published: Published | None, leg_size: int
+    ) -> tuple[Retrieved, tuple[Evidence, ...]]:
+        """Retrieve and fetch; once more where copies leave too little of what there may be."""
+        found = await self._retrieve(turn, vector, published, leg_size)
+        evidence = await self._fetch(turn, await vector, found)
+        is_full = leg_size in (len(found.vector), len(found.lexical))
+        if is_full and len(evidence) < turn.ask.top_k:
+            found = await self._retrieve(turn, vector, published, leg_size * _WIDER)
+            evidence = await self._fetch(turn, await vector, found)
+        return found, evidence
+
+    async def _retrieve(
+        self, turn: Turn, vector: asyncio.Future[Vector], published: Published | None, leg_size: int
+    ) -> Retrieved:
         """Both legs at a position, permissions and filters inside the query."""
         question = Question(
             tenant=turn.caller.tenant,
@@ -200,7 +217,7 @@ class Answering:
             filters=turn.ask.filters,
             as_of=turn.ask.as_of,
             history=HISTORY in turn.caller.scopes,
-            leg_size=max(LEG_SIZE, turn.ask.top_k),
+            leg_size=leg_size,
         )
         with turn.steps.step("retrieve"):
             found = await self._parts.reader.retrieve(question, published)
@@ -212,17 +229,25 @@ class Answering:
         return found
 
     async def _fetch(self, turn: Turn, vector: Vector, found: Retrieved) -> tuple[Evidence, ...]:
-        """Fuse the legs and fetch the text of the best, best first."""
+        """Fuse the legs and fetch the text of the best, best first; copies of one passage count once."""
         with turn.steps.step("fuse"):
             ranked = fuse([hit.chunk_id for hit in found.vector], [hit.chunk_id for hit in found.lexical])
-            ranked = ranked[: max(FETCHED, turn.ask.top_k)]
         with turn.steps.step("fetch"):
-            by_words_alone = {*ranked} - {hit.chunk_id for hit in found.vector}
-            chunks = await self._parts.reader.texts(turn.caller.tenant, ranked, vectors=bool(by_words_alone))
+            wanted = max(FETCHED, turn.ask.top_k)
+            chunks: dict[ChunkId, ChunkRow] = {}
+            looked = 0
+            while said(chunks) < wanted and looked < len(ranked):
+                # As many again as there were, so that a thousand copies take a few rounds.
+                chunks |= await self._texts(turn, found, ranked[looked : max(wanted, 2 * looked)])
+                looked = max(wanted, 2 * looked)
         with turn.steps.step("rerank"):
-            evidence = gather(turn.ask.question, vector, ranked, found, chunks)
+            evidence = collapsed(gather(turn.ask.question, vector, ranked[:looked], found, chunks))[:wanted]
             order = rerank([one.passage for one in evidence])
         return tuple(evidence[place] for place in order)
+
+    async def _texts(self, turn: Turn, found: Retrieved, ids: Sequence[ChunkId]) -> Mapping[ChunkId, ChunkRow]:
+        by_words_alone = {*ids} - {hit.chunk_id for hit in found.vector}
+        return await self._parts.reader.texts(turn.caller.tenant, ids, vectors=bool(by_words_alone))
 
     def _judge(self, turn: Turn, found: Retrieved, evidence: tuple[Evidence, ...]) -> Gathered:
         with turn.steps.step("threshold"):

@@ -23,6 +23,15 @@ class Evidence:
     chunk: ChunkRow
     row: DocumentRow
     entry: Entry
+    copies: tuple["Evidence", ...] = ()
+    """Chunks that say the same, of documents that the caller may read as well."""
+
+    @property
+    def neighbours(self) -> tuple[ChunkId | None, ChunkId | None]:
+        """The document's chunks before and after this one."""
+        manifest, place = self.row.manifest, self.passage.place
+        before = manifest[place - 1].chunk_id if place > 0 else None
+        return before, manifest[place + 1].chunk_id if place + 1 < len(manifest) else None
 
 
 def gather(

@@ -217,6 +217,15 @@ class QueryResponse(Response):
     route: str
 
 
+class CopyOut(_Model):
+    """A chunk that says the same, under the same title and headings."""
+
+    chunk_id: str
+    source: str
+    doc_id: str
+    url: str | None
+
+
 class SearchResult(_Model):
     """One passage, best first."""
 
@@ -237,6 +246,11 @@ class SearchResult(_Model):
     support: float
     is_source: bool
     """Whether it is good enough to answer from."""
+    before: str | None
+    after: str | None
+    """The chunks before and after it; `GET /v1/documents/{source}/{doc_id}?text=true` has their text."""
+    also_in: tuple[CopyOut, ...]
+    """Where else the very same stands; copies take no place of their own."""
     origin: Origin
 
 

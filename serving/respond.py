@@ -7,6 +7,7 @@ from index.model import Moment, Published
 from serving.core.compose import Written
 from serving.evidence import Evidence, citation, origin
 from serving.models import (
+    CopyOut,
     Diagnostics,
     PassageDiagnostics,
     Position,
@@ -114,6 +115,7 @@ def _refusal(refused: Refused) -> RefusalOut:
 
 def _result(rank: int, evidence: Evidence, *, is_source: bool) -> SearchResult:
     row, passage = evidence.row, evidence.passage
+    before, after = evidence.neighbours
     return SearchResult(
         rank=rank,
         chunk_id=passage.chunk_id,
@@ -131,7 +133,17 @@ def _result(rank: int, evidence: Evidence, *, is_source: bool) -> SearchResult:
         cosine=round(passage.cosine, 4),
         support=round(passage.support, 4),
         is_source=is_source,
+        before=before,
+        after=after,
+        also_in=tuple(_copy(one) for one in evidence.copies),
         origin=origin(evidence),
+    )
+
+
+def _copy(evidence: Evidence) -> CopyOut:
+    document = evidence.row.document
+    return CopyOut(
+        chunk_id=evidence.passage.chunk_id, source=document.source, doc_id=document.doc_id, url=evidence.row.url
     )
 
 

@@ -147,7 +147,7 @@ class World:
                 text=text,
                 heading_path=heading,
                 hash=chunk_hash(ChunkSubject(document, text, title, heading, kind, language, label_list(labels))),
-                embedded_hash=text,
+                embedded_hash="\n".join((title, *heading, text)),
                 page=number + 1,
                 start=1000 * number,
                 end=1000 * number + len(text),
