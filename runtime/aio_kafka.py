@@ -30,6 +30,8 @@ _BATCH_BYTES = 1_048_576
 
 _ANSWER_MS = 10_000
 
+_Found = Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -121,40 +123,78 @@ class LogProducer:
         return Coordinates(topic=topic, partition=partition, offset=stored.offset)
 
 
-class KafkaTail:
-    """`LogTail` on Kafka: partitions assigned by hand, no group, nothing committed. Construct it inside the loop."""
+class _Reading:
+    """One consumer at a time whose partitions are assigned by hand: nobody joins a group. Construct inside the loop."""
 
-    def __init__(self, settings: Settings, topic: str, partitions: int, *, wait_seconds: float = 1.0) -> None:
+    def __init__(self, settings: Settings, topic: str, wait_seconds: float, *, group: str | None, reset: str) -> None:
         self._settings = settings
         self._topic = topic
-        self._partitions = [TopicPartition(settings.kafka_topic_prefix + topic, n) for n in range(partitions)]
         self._wait_ms = round(wait_seconds * 1000)
+        self._group = group
+        self._reset = reset
         self._consumer: AIOKafkaConsumer | None = None
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    async def _connected(self, partitions: Sequence[TopicPartition]) -> AIOKafkaConsumer:
+        """A new consumer of these partitions. Raises TransientError."""
+        await self.stop()
+        consumer = self._consumer = _consumer(self._settings, group=self._group, reset=self._reset)
+        consumer.assign(partitions)
+        try:
+            await consumer.start()
+        except KafkaError as error:
+            raise self._unreadable(error) from None
+        return consumer
+
+    async def _ends(
+        self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        try:
+            return dict(await consumer.end_offsets(partitions))
+        except KafkaError as error:
+            raise TransientError(f"the end of {self._topic} cannot be found: {type(error).__name__}") from None
+
+    async def _fetch(self) -> _Found:
+        assert self._consumer is not None
+        try:
+            found: _Found = await self._consumer.getmany(timeout_ms=self._wait_ms)
+        except OffsetOutOfRangeError:
+            raise LostRecordsError(f"{self._topic} does not have the next record: it was cut, or made anew") from None
+        except KafkaError as error:
+            raise self._unreadable(error) from None
+        return found
+
+    def _at(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._settings.kafka_topic_prefix + self._topic, partition)
+
+    def _unreadable(self, error: KafkaError) -> TransientError:
+        return TransientError(f"{self._topic} cannot be read: {type(error).__name__}")
+
+
+class KafkaTail(_Reading):
+    """`LogTail` on Kafka: no group, nothing committed."""
+
+    def __init__(self, settings: Settings, topic: str, partitions: int, *, wait_seconds: float = 1.0) -> None:
+        super().__init__(settings, topic, wait_seconds, group=None, reset="none")
+        self._partitions = [self._at(number) for number in range(partitions)]
         self._next: dict[TopicPartition, int] = {}
 
     async def start(self) -> Mapping[int, int]:
         """See `runtime.log_port.LogTail`."""
-        await self.stop()
-        consumer = self._consumer = _consumer(self._settings, group=None, reset="none")
-        try:
-            await consumer.start()
-            self._next = dict(await consumer.end_offsets(self._partitions))
-        except KafkaError as error:
-            raise TransientError(f"the end of {self._topic} cannot be found: {type(error).__name__}") from None
-        consumer.assign(self._partitions)
+        consumer = await self._connected(self._partitions)
+        self._next = await self._ends(consumer, self._partitions)
         for partition, offset in self._next.items():
             consumer.seek(partition, offset)
         return {partition.partition: offset for partition, offset in self._next.items()}
 
     async def read(self) -> Sequence[StoredRecord]:
         """See `runtime.log_port.LogTail`."""
-        assert self._consumer is not None
-        try:
-            found = await self._consumer.getmany(timeout_ms=self._wait_ms)
-        except OffsetOutOfRangeError:
-            raise LostRecordsError(f"{self._topic} does not have the next record: it was cut, or made anew") from None
-        except KafkaError as error:
-            raise TransientError(f"{self._topic} cannot be read: {type(error).__name__}") from None
+        found = await self._fetch()
         self._next |= {partition: records[-1].offset + 1 for partition, records in found.items() if records}
         return _stored(self._topic, found)
 
@@ -165,79 +205,40 @@ class KafkaTail:
             return 0
         return sum(max(0, (consumer.highwater(at) or 0) - offset) for at, offset in self._next.items())
 
-    async def stop(self) -> None:
-        """Disconnect."""
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            await consumer.stop()
 
-
-class KafkaSpan:
-    """`LogSpan` on Kafka: partitions assigned by hand, no group, nothing committed. Construct it inside the loop."""
+class KafkaSpan(_Reading):
+    """`LogSpan` on Kafka: no group, nothing committed."""
 
     def __init__(self, settings: Settings, topic: str, partitions: int, *, wait_seconds: float = 0.2) -> None:
-        self._settings = settings
-        self._topic = topic
-        self._partitions = [TopicPartition(settings.kafka_topic_prefix + topic, n) for n in range(partitions)]
-        self._wait_ms = round(wait_seconds * 1000)
-        self._consumer: AIOKafkaConsumer | None = None
+        super().__init__(settings, topic, wait_seconds, group=None, reset="earliest")
+        self._partitions = [self._at(number) for number in range(partitions)]
 
     async def start(self, begins: Mapping[int, int]) -> Mapping[int, int]:
         """See `runtime.log_port.LogSpan`."""
-        await self.stop()
-        consumer = self._consumer = _consumer(self._settings, group=None, reset="earliest")
-        try:
-            await consumer.start()
-            ends = await consumer.end_offsets(self._partitions)
-        except KafkaError as error:
-            raise TransientError(f"the end of {self._topic} cannot be found: {type(error).__name__}") from None
-        consumer.assign(self._partitions)
+        consumer = await self._connected(self._partitions)
+        ends = await self._ends(consumer, self._partitions)
         for at in self._partitions:
             consumer.seek(at, begins.get(at.partition, 0))
         return {at.partition: end for at, end in ends.items()}
 
     async def read(self) -> Sequence[StoredRecord]:
         """See `runtime.log_port.LogSpan`."""
-        assert self._consumer is not None
-        try:
-            return _stored(self._topic, await self._consumer.getmany(timeout_ms=self._wait_ms))
-        except KafkaError as error:
-            raise TransientError(f"{self._topic} cannot be read: {type(error).__name__}") from None
-
-    async def stop(self) -> None:
-        """See `runtime.log_port.LogSpan`."""
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            await consumer.stop()
+        return _stored(self._topic, await self._fetch())
 
 
-class KafkaShare:
-    """`LogShare` on Kafka: partitions assigned by hand, offsets committed under a group's name that nobody joins."""
+class KafkaShare(_Reading):
+    """`LogShare` on Kafka: offsets are committed under a group's name that nobody joins."""
 
     def __init__(self, settings: Settings, topic: str, group: str, *, wait_seconds: float = 0.1) -> None:
-        self._settings = settings
-        self._topic = topic
-        self._group = settings.kafka_topic_prefix + group
-        self._wait_ms = round(wait_seconds * 1000)
-        self._consumer: AIOKafkaConsumer | None = None
+        super().__init__(settings, topic, wait_seconds, group=settings.kafka_topic_prefix + group, reset="earliest")
 
     async def start(self, partitions: Collection[int]) -> None:
         """See `runtime.log_port.LogShare`."""
-        await self.stop()
-        consumer = self._consumer = _consumer(self._settings, group=self._group, reset="earliest")
-        consumer.assign([self._at(number) for number in partitions])
-        try:
-            await consumer.start()
-        except KafkaError as error:
-            raise TransientError(f"{self._topic} cannot be read: {type(error).__name__}") from None
+        await self._connected([self._at(number) for number in partitions])
 
     async def read(self) -> Sequence[StoredRecord]:
         """See `runtime.log_port.LogShare`."""
-        assert self._consumer is not None
-        try:
-            return _stored(self._topic, await self._consumer.getmany(timeout_ms=self._wait_ms))
-        except KafkaError as error:
-            raise TransientError(f"{self._topic} cannot be read: {type(error).__name__}") from None
+        return _stored(self._topic, await self._fetch())
 
     async def acknowledge(self, offsets: Mapping[int, int]) -> None:
         """See `runtime.log_port.LogShare`."""
@@ -246,15 +247,6 @@ class KafkaShare:
             await self._consumer.commit({self._at(number): offset for number, offset in offsets.items()})
         except KafkaError as error:
             raise TransientError(f"{self._topic} is not acknowledged: {type(error).__name__}") from None
-
-    async def stop(self) -> None:
-        """See `runtime.log_port.LogShare`."""
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            await consumer.stop()
-
-    def _at(self, partition: int) -> TopicPartition:
-        return TopicPartition(self._settings.kafka_topic_prefix + self._topic, partition)
 
 
 def _consumer(settings: Settings, *, group: str | None, reset: str) -> AIOKafkaConsumer:
@@ -275,9 +267,7 @@ def _consumer(settings: Settings, *, group: str | None, reset: str) -> AIOKafkaC
     )
 
 
-def _stored(
-    topic: str, found: Mapping[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]]
-) -> Sequence[StoredRecord]:
+def _stored(topic: str, found: _Found) -> Sequence[StoredRecord]:
     return [
         StoredRecord(
             Coordinates(topic=topic, partition=partition.partition, offset=record.offset),

@@ -1,8 +1,18 @@
 """Time as a port, so that what depends on it can be tested without waiting."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Protocol
+
+
+async def is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait until `event` is set, at most so long; whether it is."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
 
 
 class Clock(Protocol):

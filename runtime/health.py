@@ -1,10 +1,12 @@
 """/healthz, /readyz and /metrics: of a stage process on loopback, and mounted by the webhook receiver and the API."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from runtime.metrics import CONTENT_TYPE, Metrics
+from schemas.errors import ConfigError
 
 LOOPBACK = "127.0.0.1"
 
@@ -31,15 +33,23 @@ def add_health(app: web.Application, metrics: Metrics, not_ready: NotReady) -> N
     app.router.add_get("/metrics", scrape)
 
 
-async def start_health(metrics: Metrics, not_ready: NotReady, port: int) -> Callable[[], Awaitable[None]]:
-    """Serve the three routes on loopback; returns how to stop. Raises OSError when the port is taken."""
+@asynccontextmanager
+async def serving_health(metrics: Metrics, not_ready: NotReady, port: int) -> AsyncIterator[None]:
+    """Serve the three routes on loopback within `async with`; port 0: nothing. Raises ConfigError for a taken one."""
+    if not port:
+        yield
+        return
     app = web.Application()
     add_health(app, metrics, not_ready)
     runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
     try:
-        await web.TCPSite(runner, LOOPBACK, port).start()
-    except OSError:
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, LOOPBACK, port).start()
+        except OSError:
+            raise ConfigError(
+                f"port {port} cannot be listened on: does this process run already? Set MILLSTREAM_METRICS_PORT"
+            ) from None
+        yield
+    finally:
         await runner.cleanup()
-        raise
-    return runner.cleanup

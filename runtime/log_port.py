@@ -29,6 +29,9 @@ ENVELOPE_BYTES = 4096
 """Room for a record's framing, so that what passes the check here also passes the broker's check of the batch."""
 
 
+_ALL = 2**31
+
+
 class Log(Protocol):
     """Appends to the log."""
 
@@ -124,41 +127,49 @@ class LogTail(Protocol):
         ...
 
 
-class MemoryTail:
-    """The in-memory twin of `LogTail`, on a `MemoryLog`."""
+class _MemoryReading:
+    """Reads on from where each partition was read to."""
 
-    def __init__(self, log: MemoryLog, topic: str, partitions: int, *, pause_seconds: float = 0.001) -> None:
+    def __init__(self, log: MemoryLog, topic: str, *, batch: int, pause_seconds: float) -> None:
         self._log = log
         self._topic = topic
-        self._next = dict.fromkeys(range(partitions), 0)
+        self._batch = batch
         self._pause_seconds = pause_seconds
-
-    async def start(self) -> Mapping[int, int]:
-        """See `LogTail.start`."""
-        self._next = {partition: self._end(partition) for partition in self._next}
-        return dict(self._next)
+        self._next: dict[int, int] = {}
 
     async def read(self) -> Sequence[StoredRecord]:
-        """See `LogTail.read`."""
+        """At most `batch` records of each partition."""
         await asyncio.sleep(self._pause_seconds)
         found = [
             record
             for partition, offset in self._next.items()
-            for record in self._log.records(self._topic, partition)
-            if record.coordinates.offset >= offset
+            for record in list(self._log.records(self._topic, partition))[offset : offset + self._batch]
         ]
         self._next |= {record.coordinates.partition: record.coordinates.offset + 1 for record in found}
         return found
 
+    async def stop(self) -> None:
+        """Nothing is held."""
+
+    def _ends(self) -> dict[int, int]:
+        return {partition: sum(1 for _ in self._log.records(self._topic, partition)) for partition in self._next}
+
+
+class MemoryTail(_MemoryReading):
+    """The in-memory twin of `LogTail`, on a `MemoryLog`."""
+
+    def __init__(self, log: MemoryLog, topic: str, partitions: int, *, pause_seconds: float = 0.001) -> None:
+        super().__init__(log, topic, batch=_ALL, pause_seconds=pause_seconds)
+        self._next = dict.fromkeys(range(partitions), 0)
+
+    async def start(self) -> Mapping[int, int]:
+        """See `LogTail.start`."""
+        self._next = self._ends()
+        return dict(self._next)
+
     def behind(self) -> int:
         """See `LogTail.behind`."""
-        return sum(self._end(partition) - offset for partition, offset in self._next.items())
-
-    async def stop(self) -> None:
-        """See `LogTail.stop`."""
-
-    def _end(self, partition: int) -> int:
-        return sum(1 for _ in self._log.records(self._topic, partition))
+        return sum(end - self._next[partition] for partition, end in self._ends().items())
 
 
 class LogSpan(Protocol):
@@ -182,33 +193,17 @@ class LogSpan(Protocol):
         ...
 
 
-class MemorySpan:
+class MemorySpan(_MemoryReading):
     """The in-memory twin of `LogSpan`, on a `MemoryLog`."""
 
     def __init__(self, log: MemoryLog, topic: str, partitions: int, *, batch: int = 100) -> None:
-        self._log = log
-        self._topic = topic
+        super().__init__(log, topic, batch=batch, pause_seconds=0.0)
         self._next = dict.fromkeys(range(partitions), 0)
-        self._batch = batch
 
     async def start(self, begins: Mapping[int, int]) -> Mapping[int, int]:
         """See `LogSpan.start`."""
         self._next |= begins
-        return {partition: len(list(self._log.records(self._topic, partition))) for partition in self._next}
-
-    async def read(self) -> Sequence[StoredRecord]:
-        """See `LogSpan.read`."""
-        await asyncio.sleep(0)
-        found = [
-            record
-            for partition, offset in self._next.items()
-            for record in list(self._log.records(self._topic, partition))[offset : offset + self._batch]
-        ]
-        self._next |= {record.coordinates.partition: record.coordinates.offset + 1 for record in found}
-        return found
-
-    async def stop(self) -> None:
-        """See `LogSpan.stop`."""
+        return self._ends()
 
 
 class LogShare(Protocol):
@@ -234,37 +229,19 @@ class LogShare(Protocol):
         ...
 
 
-class MemoryShare:
+class MemoryShare(_MemoryReading):
     """The in-memory twin of `LogShare`, on a `MemoryLog`; shares of a group have one mapping of acknowledgements."""
 
     def __init__(
         self, log: MemoryLog, topic: str, acknowledged: dict[int, int], *, pause_seconds: float = 0.001
     ) -> None:
-        self._log = log
-        self._topic = topic
+        super().__init__(log, topic, batch=_ALL, pause_seconds=pause_seconds)
         self._acknowledged = acknowledged
-        self._next: dict[int, int] = {}
-        self._pause_seconds = pause_seconds
 
     async def start(self, partitions: Collection[int]) -> None:
         """See `LogShare`."""
         self._next = {number: self._acknowledged.get(number, 0) for number in partitions}
 
-    async def read(self) -> Sequence[StoredRecord]:
-        """See `LogShare`."""
-        await asyncio.sleep(self._pause_seconds)
-        found = [
-            record
-            for partition, offset in self._next.items()
-            for record in self._log.records(self._topic, partition)
-            if record.coordinates.offset >= offset
-        ]
-        self._next |= {record.coordinates.partition: record.coordinates.offset + 1 for record in found}
-        return found
-
     async def acknowledge(self, offsets: Mapping[int, int]) -> None:
         """See `LogShare`."""
         self._acknowledged.update(offsets)
-
-    async def stop(self) -> None:
-        """See `LogShare`."""

@@ -16,7 +16,8 @@ import structlog
 
 from index.catalogue import Catalogue
 from index.model import IndexIdentity
-from runtime.health import start_health
+from runtime.clock import is_set_within
+from runtime.health import serving_health
 from runtime.metrics import Metrics
 from runtime.new_records import NewRecords
 from runtime.settings import Settings
@@ -95,27 +96,17 @@ async def keep_builds(settings: Settings, metrics: Metrics) -> int:
     async def not_ready() -> list[str]:
         return reasons
 
-    stop_health = await start_health(metrics, not_ready, settings.metrics_port) if settings.metrics_port else None
     keeper = Keeper(lambda one, ending: asyncio.create_task(keep(one.kept(settings.state_dir), ending)))
     own = IndexIdentity(settings.generation, settings.incarnation)
     news, catalogue = NewRecords(settings, GENERATIONS), Catalogue()
-    while not stop.is_set():
-        try:
-            catalogue = catalogue.extended(await asyncio.to_thread(news.read))
-            reasons.clear()
-        except (TransientError, ConfigError) as error:
-            reasons[:] = [str(error)]
-        keeper.bring_to(upkeep(catalogue, own))
-        await _until(stop, _LOOK_SECONDS)
-    await keeper.stop()
-    if stop_health is not None:
-        await stop_health()
+    async with serving_health(metrics, not_ready, settings.metrics_port):
+        while not stop.is_set():
+            try:
+                catalogue = catalogue.extended(await asyncio.to_thread(news.read))
+                reasons.clear()
+            except (TransientError, ConfigError) as error:
+                reasons[:] = [str(error)]
+            keeper.bring_to(upkeep(catalogue, own))
+            await is_set_within(stop, _LOOK_SECONDS)
+        await keeper.stop()
     return 0
-
-
-async def _until(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

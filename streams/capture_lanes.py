@@ -13,7 +13,8 @@ from typing import Protocol
 
 import structlog
 
-from runtime.health import start_health
+from runtime.clock import is_set_within
+from runtime.health import serving_health
 from runtime.metrics import ALERTS, Metrics
 from runtime.watched_files import WatchedFiles
 from schemas.errors import ConfigError, PermanentError, TransientError
@@ -133,15 +134,13 @@ class CaptureProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop.set)
-        stop_health = await self._serve_health()
         crashed = False
-        while not self.stop.is_set() and not crashed:
-            crashed = await self._look()
-            await _until(self.stop, _LOOK_SECONDS)
-        await self._end_watch()
-        await asyncio.gather(*map(self._end, list(self._lanes)))
-        if stop_health is not None:
-            await stop_health()
+        async with serving_health(self.metrics, self.not_ready, self.metrics_port):
+            while not self.stop.is_set() and not crashed:
+                crashed = await self._look()
+                await is_set_within(self.stop, _LOOK_SECONDS)
+            await self._end_watch()
+            await asyncio.gather(*map(self._end, list(self._lanes)))
         log.info("stage stopped", stage=CAPTURE, crashed=crashed)
         return 1 if crashed else 0
 
@@ -224,17 +223,6 @@ class CaptureProcess:
         lane.process.stop.set()
         await asyncio.wait([lane.task])
 
-    async def _serve_health(self) -> Callable[[], Awaitable[None]] | None:
-        if not self.metrics_port:
-            return None
-        try:
-            return await start_health(self.metrics, self.not_ready, self.metrics_port)
-        except OSError:
-            raise ConfigError(
-                f"port {self.metrics_port} cannot be listened on: is this stage running already? "
-                "Set MILLSTREAM_METRICS_PORT"
-            ) from None
-
 
 def _is_no_leftover(record: logging.LogRecord) -> bool:
     """An app of Faust that was stopped leaves tasks behind that wait for nothing any more. asyncio calls it an error
@@ -242,11 +230,3 @@ def _is_no_leftover(record: logging.LogRecord) -> bool:
     """
     message = record.getMessage()
     return not (message.startswith("Task was destroyed but it is pending") and "mode/utils/locks.py" in message)
-
-
-async def _until(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

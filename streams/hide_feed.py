@@ -12,6 +12,7 @@ import structlog
 
 from runtime.log_port import LogShare, StoredRecord
 from schemas.errors import TransientError
+from streams.background import Background
 from streams.window import Crash, Delivery, Lease, Window, Work
 
 _LOOK_SECONDS = 0.05
@@ -24,8 +25,8 @@ _BYTES = 16 * 1024 * 1024
 log = structlog.get_logger("millstream.streams")
 
 
-class HideFeed:
-    """One for each process. `assigned` and `lease` are the app's, at this moment."""
+class HideFeed(Background):
+    """One for each process, stopped after its lease ended. `assigned` and `lease` are the app's, at this moment."""
 
     def __init__(
         self,
@@ -35,34 +36,20 @@ class HideFeed:
         lease: Callable[[], Lease],
         crash: Crash,
     ) -> None:
+        super().__init__(crash)
         self._share = share
         self._work = work
         self._assigned = assigned
         self._lease = lease
-        self._crash = crash
         self._acknowledged: Mapping[int, int] = {}
-        self._runner: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin; records come as soon as there are partitions."""
-        self._runner = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """End, after the lease did."""
-        if self._runner is not None:
-            self._runner.cancel()
-            await asyncio.wait([self._runner])
 
     async def _run(self) -> None:
-        try:
-            while True:
-                lease, partitions = self._lease(), self._assigned()
-                if partitions and not lease.is_ending:
-                    await self._serve(lease, partitions)
-                else:
-                    await asyncio.sleep(_LOOK_SECONDS)
-        except Exception as error:  # noqa: BLE001 - the one place where the unexpected ends the process
-            self._crash(error)
+        while True:
+            lease, partitions = self._lease(), self._assigned()
+            if partitions and not lease.is_ending:
+                await self._serve(lease, partitions)
+            else:
+                await asyncio.sleep(_LOOK_SECONDS)
 
     async def _serve(self, lease: Lease, partitions: frozenset[int]) -> None:
         """Until the lease ends, or Kafka does not answer."""

@@ -14,12 +14,13 @@ from index.port import VersionedIndex
 from runtime.clock import Clock
 from schemas.errors import MillstreamError
 from schemas.identity import Tenant
+from streams.background import Background
 from streams.window import Crash, Lease
 
 LOOK_SECONDS = 60.0
 
 
-class Keeper:
+class Keeper(Background):
     """One for each process that applies. `owned`: whether a tenant's mutations are this process's, at this moment;
     `keep` has a tenant swept.
     """
@@ -36,6 +37,7 @@ class Keeper:
         failed: Callable[[Exception], None],
         crash: Crash,
     ) -> None:
+        super().__init__(crash)
         self._index = index
         self._clock = clock
         self._owned = owned
@@ -43,26 +45,11 @@ class Keeper:
         self._kept_for = kept_for
         self._keep = keep
         self._failed = failed
-        self._crash = crash
-        self._runner: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin; the first look is a minute away, when what came in meanwhile is under way."""
-        self._runner = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        """End at once: it writes nothing itself."""
-        if self._runner is not None:
-            self._runner.cancel()
-            await asyncio.wait([self._runner])
 
     async def _run(self) -> None:
-        try:
-            while True:
-                await asyncio.sleep(LOOK_SECONDS)
-                await self.look()
-        except Exception as error:  # noqa: BLE001 - the one place where the unexpected ends the process
-            self._crash(error)
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)  # first: what came in meanwhile is under way then
+            await self.look()
 
     async def look(self) -> None:
         """Look at every tenant of this process once."""

@@ -13,9 +13,8 @@ from typing import Protocol
 import structlog
 
 from runtime.clock import Clock
-from runtime.health import start_health
+from runtime.health import serving_health
 from runtime.metrics import LAG, Metrics
-from schemas.errors import ConfigError
 from streams.app import StageApp
 from streams.core.progress import Observation, Progress, Verdict
 
@@ -83,11 +82,8 @@ class StageProcess:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop.set)
-        stop_health = await self._serve_health()
-        crashed = await self.live()
-        if stop_health is not None:
-            await stop_health()
-        return 1 if crashed else 0
+        async with serving_health(self.metrics, self._not_ready, self.metrics_port):
+            return 1 if await self.live() else 0
 
     async def live(self) -> bool:
         """From start to stop, without signals and health, which are its caller's; whether it was a crash."""
@@ -131,17 +127,6 @@ class StageProcess:
             steps=self.activity.steps,
             waiting=self.activity.waits > 0,
         )
-
-    async def _serve_health(self) -> Hook | None:
-        if not self.metrics_port:
-            return None
-        try:
-            return await start_health(self.metrics, self._not_ready, self.metrics_port)
-        except OSError:
-            raise ConfigError(
-                f"port {self.metrics_port} cannot be listened on: is this stage running already? "
-                "Set MILLSTREAM_METRICS_PORT"
-            ) from None
 
     async def _not_ready(self) -> Sequence[str]:
         return self.verdict.not_ready

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from runtime.clock import is_set_within
+
 STAGES = ("prepare", "apply", "hide", "capture")
 """Every stage there is; each is a process of its own."""
 
@@ -89,10 +91,7 @@ async def keep(kept: Kept, stop: asyncio.Event) -> None:
             return
         attempt = 1 if time.monotonic() - started > _SETTLED_SECONDS else attempt + 1
         log.error("stage ended, starting it again", stage=kept.stage, code=code, seconds=wait_after(attempt))
-        try:
-            await asyncio.wait_for(stop.wait(), wait_after(attempt))
-        except TimeoutError:
-            continue
+        await is_set_within(stop, wait_after(attempt))
 
 
 async def _run_once(kept: Kept, stop: asyncio.Event) -> int:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from runtime.clock import is_set_within
 from runtime.log_port import Headers
 from schemas.identity import ACL_SUFFIX
 from schemas.records import Coordinates
@@ -57,11 +58,7 @@ class Lease:
 
     async def pause(self, seconds: float) -> None:
         """Wait `seconds`, or until the lease ends."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._ending.wait()
-        except TimeoutError:
-            return
+        await is_set_within(self._ending, seconds)
 
 
 class LeaseEndedError(Exception):
