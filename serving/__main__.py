@@ -18,6 +18,7 @@ from runtime.aio_kafka import KafkaTail
 from runtime.clock import SystemClock
 from runtime.declarations import load_sources, load_topics
 from runtime.freshness_token import token_key
+from runtime.kafka import KafkaAdmin
 from runtime.logs import configure
 from runtime.metrics import Metrics
 from runtime.new_records import NewRecords
@@ -31,6 +32,7 @@ from serving.commits import CommitFeed
 from serving.core.threshold import Thresholds
 from serving.limit import Limits
 from serving.live import Live, Opened
+from serving.reach import KafkaReach
 from serving.readiness import Readiness
 from serving.wiring import Desk, Outside
 
@@ -73,7 +75,7 @@ async def serve(settings: Settings, metrics: Metrics) -> None:
         index = open_build(settings, identity, read_seconds=_READ_SECONDS)
         return Opened(index, Readiness(index, embedder), desk.serve(index))
 
-    live = Live(NewRecords(settings, GENERATIONS).read, open_one, clock)
+    live = Live(NewRecords(settings, GENERATIONS).read, open_one, KafkaReach(KafkaAdmin(settings, seconds=1.0)))
     runner = web.AppRunner(desk.application(live.served, live.end, live.not_ready), access_log=None)
     try:
         await live.look()

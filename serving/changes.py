@@ -38,6 +38,8 @@ PAGE = 64
 """Seqs read at a time."""
 BEAT_SECONDS = 15.0
 SLOW_SECONDS = 20.0
+AWAY_SECONDS = 10.0
+"""How long a stream waits for a store that does not answer, or has this build no more: then its client comes back."""
 _SEQ = re.compile(r"[0-9]{1,16}")
 _LOOK_SECONDS = 0.5
 """How often a stream that waits looks whether its client is still there and its credential still holds."""
@@ -65,7 +67,8 @@ def told(step: TrailStep, caller: Caller) -> bool | None:
     """What a caller is told of one committed row: True, all of it; False, that the document is gone; None, nothing.
 
     Today's permissions hold for what is told of the past. A delete and a revocation look the same, and of a document
-    that the caller could not see before either there is nothing to tell.
+    that the groups the caller has now could not see before either there is nothing to tell. Which groups it had then
+    nobody knows: who joined one hears that what it could see then is gone, as those hear who were in it.
     """
     if _is_visible(step.row, caller):
         today = step.today
@@ -91,6 +94,7 @@ class Changes:
         metrics: Metrics,
         *,
         beat_seconds: float = BEAT_SECONDS,
+        away_seconds: float = AWAY_SECONDS,
     ) -> None:
         self._positions = positions
         self._trail = trail
@@ -98,6 +102,7 @@ class Changes:
         self._clock = clock
         self._metrics = metrics
         self._beat_seconds = beat_seconds
+        self._away_seconds = away_seconds
         self._waking: defaultdict[Tenant, set[asyncio.Event]] = defaultdict(set)
         self._streams = 0
         self._is_stopping = False
@@ -168,12 +173,18 @@ class Changes:
 
     async def _tell(self, caller: Caller, wanted: Wanted, after: Seq, woken: asyncio.Event) -> AsyncIterator[bytes]:
         cursor, beat_at = after, self._clock.monotonic() + self._beat_seconds
+        answered_at = self._clock.monotonic()
         while not self._is_stopping and not wanted.is_over():
             if self._has_expired(caller):
                 yield _end("token_expired")
                 return
             woken.clear()
             steps, newest = await self._read_on(caller.tenant, cursor)
+            if newest >= 0:
+                answered_at = self._clock.monotonic()
+            elif self._clock.monotonic() - answered_at >= self._away_seconds:
+                yield _end("unavailable")
+                return
             if events := b"".join(self._event(step, caller, wanted) for step in steps):
                 yield events
             cursor = steps[-1].row.from_seq if steps else cursor

@@ -1,13 +1,16 @@
 """Which build of the index this process answers from: the one that index.generations says is live.
 
-The topic is looked at every second. A switch is followed once the new build has acknowledged what the switch's record
-asks; requests under way finish where they began. A process that could not look for LOST_SECONDS may have missed a
-switch, so it answers nothing until it can. What is left of that time harms nobody: what was live is kept up until it is
-retired, and retiring takes its heads, without which no read begins.
+The topic is looked at every second. A switch is followed once the new build has what the switch's record asks, and all
+that lies in the log at that moment: requests that come meanwhile wait, so that nobody is shown again what the build
+before had deleted. Requests under way finish where they began.
+
+A process that cannot look goes on with the build it knows. It may miss a switch, which harms nobody: what was live is
+kept up until it is retired, and retiring takes its heads, without which no read begins (docs/adr/0022).
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -15,15 +18,20 @@ import structlog
 from index.catalogue import Build, Catalogue, covers
 from index.model import IndexIdentity
 from index.port import VersionedIndex
-from runtime.clock import Clock
 from runtime.log_port import StoredRecord
 from schemas.errors import ConfigError, TransientError
 from schemas.topics import mutations_topic
 from serving.problems import unavailable
+from serving.reach import Ends, LogReach
 from serving.readiness import Readiness
 from serving.views import Served
 
-LOST_SECONDS = 10.0
+NEAR_SECONDS = 2.0
+"""How long a new build may take to reach the log end just seen, before requests wait for it; or it is looked at again a
+second later."""
+HOLD_SECONDS = 1.5
+"""How long requests wait at most for the switch. A build is told to have something 0.5 s after it has it."""
+_POLL_SECONDS = 0.02
 LINGER_SECONDS = 30.0
 """How long what was live stays open for requests under way."""
 
@@ -40,54 +48,57 @@ class Opened:
 
 
 class Live:
-    """One for each process. `read` gives what index.generations has had since its last call; it blocks."""
+    """One for each process. `read` gives what index.generations has had since its last call; it blocks. `reach` is
+    asked at a switch.
+    """
 
     def __init__(
         self,
         read: Callable[[], Sequence[StoredRecord]],
         open_build: Callable[[IndexIdentity], Opened],
-        clock: Clock,
+        reach: LogReach,
+        *,
+        near_seconds: float = NEAR_SECONDS,
+        hold_seconds: float = HOLD_SECONDS,
     ) -> None:
         self._read = read
         self._open = open_build
-        self._clock = clock
+        self._reach = reach
+        self._near_seconds, self._hold_seconds = near_seconds, hold_seconds
         self._catalogue = Catalogue()
-        self._looked_at: float | None = None
+        self._is_in_trouble = False
+        self._is_open = asyncio.Event()
+        """Unset while requests wait for a switch."""
+        self._is_open.set()
         self._current: Opened | None = None
         self._next: Opened | None = None
         self._left: dict[asyncio.Task[None], Opened] = {}
 
-    def served(self) -> Served:
-        """What answers now. Raises ProblemError (503) where that is not known."""
-        if self._current is None or self._is_lost():
+    async def served(self) -> Served:
+        """What answers now; while a switch is under way, what answers after it. Raises ProblemError (503) where none is
+        known.
+        """
+        await self._is_open.wait()
+        if self._current is None:
             raise unavailable()
         return self._current.served
 
     async def not_ready(self) -> Sequence[str]:
-        """Reasons why not; empty is ready."""
-        if self._looked_at is None or self._is_lost():
-            return ("index.generations cannot be read: a switch may have been missed",)
-        if self._current is None:
-            return ("the live build does not cover what its switch asks",)
-        return await self._current.readiness.not_ready()
+        """Reasons why not; empty is ready. To have missed a switch is none."""
+        if self._current is not None:
+            return await self._current.readiness.not_ready()
+        if self._catalogue.live is None:
+            return ("index.generations cannot be read: the live build is not known",)
+        return ("the live build does not cover what its switch asks",)
 
     async def look(self) -> None:
         """Look once, and follow a switch. Raises ConfigError: nothing is live, or only what cannot be asked."""
-        began = self._clock.monotonic()
-        try:
-            self._catalogue = self._catalogue.extended(await asyncio.to_thread(self._read))
-            self._looked_at = began
-            await self._follow()
-        except TransientError as error:
-            log.warning("the live build cannot be looked for", reason=str(error))
-        if self._current is not None:
-            await self._current.readiness.check()
+        await self._look_for_switch()
+        await self._check()
 
     async def keep_looking(self, seconds: float) -> None:
-        """Look every `seconds`, for ever. Raises as `look`."""
-        while True:
-            await asyncio.sleep(seconds)
-            await self.look()
+        """Look every `seconds`, for ever; at the store also while the log does not answer. Raises as `look`."""
+        await asyncio.gather(_again_and_again(self._look_for_switch, seconds), _again_and_again(self._check, seconds))
 
     def end(self) -> None:
         """End the streams: the process stops."""
@@ -102,8 +113,20 @@ class Live:
             if opened is not None:
                 await opened.index.close()
 
-    def _is_lost(self) -> bool:
-        return self._looked_at is None or self._clock.monotonic() - self._looked_at > LOST_SECONDS
+    async def _look_for_switch(self) -> None:
+        try:
+            self._catalogue = self._catalogue.extended(await asyncio.to_thread(self._read))
+            await self._follow()
+        except TransientError as error:
+            if not self._is_in_trouble:
+                log.warning("the live build cannot be looked for: a switch is not noticed", reason=str(error))
+            self._is_in_trouble = True
+        else:
+            self._is_in_trouble = False
+
+    async def _check(self) -> None:
+        if self._current is not None:
+            await self._current.readiness.check()
 
     async def _follow(self) -> None:
         live = self._catalogue.live
@@ -112,8 +135,14 @@ class Live:
         if self._current is not None and self._current.index.identity == live.identity:
             return
         opened = await self._opened(live.identity)
-        if await self._is_covered(opened, live):
+        if not await self._is_covered(opened, live):
+            return
+        if self._current is None:
             self._swap(opened)
+        elif await self._reaches_the_end(opened, self._near_seconds):
+            async with self._holding():
+                if await self._reaches_the_end(opened, self._hold_seconds):
+                    self._swap(opened)
 
     async def _opened(self, identity: IndexIdentity) -> Opened:
         if self._next is not None and self._next.index.identity != identity:
@@ -131,6 +160,31 @@ class Live:
         acknowledged = (await opened.index.acknowledged()).offsets
         return covers(acknowledged, mutations_topic(live.record.name), live.record.acknowledged)
 
+    async def _reaches_the_end(self, opened: Opened, seconds: float) -> bool:
+        """Whether a build has, within so many seconds, what lay in the log when they began. Raises as `_is_covered`."""
+        try:
+            async with asyncio.timeout(seconds):
+                ends = await asyncio.to_thread(self._reach.ends, opened.index.identity)
+                while True:
+                    if await self._has(opened, ends):
+                        return True
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            return False
+
+    async def _has(self, opened: Opened, ends: Ends) -> bool:
+        acknowledged = (await opened.index.acknowledged()).offsets
+        return ends.are_reached(acknowledged, await asyncio.to_thread(self._reach.hides_of, opened.index.identity))
+
+    @asynccontextmanager
+    async def _holding(self) -> AsyncIterator[None]:
+        """Requests that come now wait until it is left."""
+        self._is_open.clear()
+        try:
+            yield
+        finally:
+            self._is_open.set()
+
     def _swap(self, opened: Opened) -> None:
         before, self._current, self._next = self._current, opened, None
         log.info("answering from", build=str(opened.index.identity))
@@ -144,3 +198,9 @@ class Live:
 async def _close_later(before: Opened) -> None:
     await asyncio.sleep(LINGER_SECONDS)
     await before.index.close()
+
+
+async def _again_and_again(look: Callable[[], Awaitable[None]], seconds: float) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        await look()

@@ -1,6 +1,6 @@
 """The routes: decode, call the flow, encode. A doc_id is one percent-encoded path segment, slashes included."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import orjson
@@ -40,9 +40,9 @@ class Served:
 
 
 class Views:
-    """Handlers over the flow. `served`: what answers now, asked once a request; it may raise ProblemError."""
+    """Handlers over the flow. `served`: what answers now, asked once a request; it may wait, and raise ProblemError."""
 
-    def __init__(self, served: Callable[[], Served], tokens: Tokens, authenticator: Authenticator) -> None:
+    def __init__(self, served: Callable[[], Awaitable[Served]], tokens: Tokens, authenticator: Authenticator) -> None:
         self._served = served
         self._tokens = tokens
         self._authenticator = authenticator
@@ -60,18 +60,18 @@ class Views:
 
     async def query(self, request: web.Request) -> web.Response:
         incoming = await _incoming(request)
-        return _json(await self._served().answering.answer(incoming))
+        return _json(await (await self._served()).answering.answer(incoming))
 
     async def search(self, request: web.Request) -> web.Response:
         incoming = await _incoming(request)
-        return _json(await self._served().answering.search(incoming))
+        return _json(await (await self._served()).answering.search(incoming))
 
     async def document(self, request: web.Request) -> web.Response:
         caller = self._caller(request)
         _only(request, "as_of", "text")
         text = _flag(request, "text", default=False)
         source, doc_id = _place(request)
-        found = await self._served().documents.document(
+        found = await (await self._served()).documents.document(
             caller,
             source,
             doc_id,
@@ -85,7 +85,7 @@ class Views:
         caller = self._caller(request)
         _only(request, "limit", "below")
         source, doc_id = _place(request)
-        found = await self._served().documents.versions(
+        found = await (await self._served()).documents.versions(
             caller,
             source,
             doc_id,
@@ -108,7 +108,7 @@ class Views:
         def is_over() -> bool:
             return request.transport is None or not self._authenticator.holds(request.headers, caller)
 
-        changes = self._served().changes
+        changes = (await self._served()).changes
         wanted = Wanted(_resumed(request, changes), _sources(request), follow, is_over)
         after = await changes.begin(caller, wanted)
         events = changes.stream(caller, wanted, after)

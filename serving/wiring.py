@@ -1,6 +1,6 @@
 """Puts the parts of the API together; `__main__` hands it the real ones, tests the twins."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -86,7 +86,9 @@ class Desk:
 
         return Served(Answering(parts), Documents(reader, index.identity), changes, end)
 
-    def application(self, served: Callable[[], Served], stop: Callable[[], None], not_ready: NotReady) -> Application:
+    def application(
+        self, served: Callable[[], Awaitable[Served]], stop: Callable[[], None], not_ready: NotReady
+    ) -> Application:
         """The API; `stop` is called when it shuts down. Closing it closes the embedding threads, not the index."""
         outside = self._outside
         views = Views(served, Tokens(outside.token_key, outside.sources), outside.authenticator)
@@ -116,7 +118,11 @@ def build_api(
     """The API of one build that never changes."""
     desk = Desk(outside, limits, thresholds)
     served = desk.serve(index)
-    return desk.application(lambda: served, served.end, not_ready)
+
+    async def always() -> Served:
+        return served
+
+    return desk.application(always, served.end, not_ready)
 
 
 def _open(key: TokenKey, token: str, tenant: Tenant) -> FreshnessToken:

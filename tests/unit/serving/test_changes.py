@@ -11,11 +11,18 @@ from typing import Any, cast
 import pytest
 
 from index.memory import MemoryIndex
+from index.model import Published
 from index.port import VersionedIndex
-from runtime.metrics import CHANGE_STREAMS
+from index.trail import Trail
+from runtime.clock import SystemClock
+from runtime.metrics import CHANGE_STREAMS, Metrics
 from schemas.errors import TransientError
+from schemas.identity import Tenant
 from schemas.versions import Op
 from serving import changes as changes_module
+from serving.caller import caller
+from serving.changes import Changes, Wanted
+from serving.positions import Positions
 from tests.unit.serving.world import IDENTITY, World, world
 
 GROUPS = ("staff", "board", "press")
@@ -304,6 +311,19 @@ async def test_a_store_that_is_away_for_a_moment_ends_no_stream() -> None:
             await asyncio.sleep(0.05)
             store.is_away = False
             assert (await stream.next())[1]["doc_id"] == "a"
+
+
+async def test_a_stream_whose_build_is_gone_for_long_ends_so_that_its_client_comes_back() -> None:
+    async def gone(_tenant: Tenant) -> Published:
+        raise TransientError("the index has no such collection")
+
+    clock, positions = SystemClock(), Positions(gone)
+    trail = Trail(MemoryIndex(IDENTITY), positions.newest, clock)
+    changes = Changes(positions, trail, IDENTITY, None, clock, Metrics(), away_seconds=0.6)
+    ada = caller("acme", "ada", ["staff"], ["query"], "jwt")
+    sent = [each async for each in changes.stream(ada, Wanted(None, frozenset(), follow=True), 7)]
+    assert sent[0].startswith(b": beat\nid: g1-i1.7\n")
+    assert sent[1:] == [b'event: end\ndata: {"reason":"unavailable"}\n\n']
 
 
 class Away:

@@ -1,6 +1,7 @@
 """Which build a replica answers from: switches, switches back, and what it does when it cannot look."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -10,7 +11,7 @@ from index.embedding.words import HashedWordsEmbedder
 from index.memory import MemoryIndex
 from index.model import SCHEMA, IndexIdentity
 from index.port import IndexRecord
-from runtime.clock import ManualClock, SystemClock
+from runtime.clock import SystemClock
 from runtime.freshness_token import TokenKey
 from runtime.log_port import StoredRecord
 from runtime.metrics import Metrics
@@ -21,8 +22,9 @@ from schemas.topics import GENERATIONS
 from serving.auth import build_authenticator
 from serving.core.threshold import Thresholds
 from serving.limit import Limits
-from serving.live import LOST_SECONDS, Live, Opened
+from serving.live import Live, Opened
 from serving.problems import ProblemError
+from serving.reach import Ends
 from serving.readiness import Readiness
 from serving.views import Served
 from serving.wiring import Desk, Outside
@@ -34,21 +36,43 @@ FIRST, SECOND = IndexIdentity("g1", "i1"), IndexIdentity("g1", "i2")
 
 
 @dataclass
+class Log:
+    """How far the log is and what each build has of index.hides; `asked` counts."""
+
+    mutations: dict[int, int] = field(default_factory=dict)
+    hides: dict[int, int] = field(default_factory=dict)
+    have: dict[IndexIdentity, dict[int, int]] = field(default_factory=dict)
+    asked: int = 0
+    after_asking: dict[int, int] = field(default_factory=dict)
+    """How often its end was asked -> mutations that come right after."""
+
+    def ends(self, _build: IndexIdentity) -> Ends:
+        ends = Ends(dict(self.mutations), dict(self.hides))
+        self.asked += 1
+        self.mutations[0] = self.mutations.get(0, 0) + self.after_asking.get(self.asked, 0)
+        return ends
+
+    def hides_of(self, build: IndexIdentity) -> Mapping[int, int]:
+        return self.have.get(build, {})
+
+
+@dataclass
 class Replica:
     """A replica's `Live` on twins; `records` is index.generations."""
 
     records: list[StoredRecord] = field(default_factory=list)
-    clock: ManualClock = field(default_factory=ManualClock)
     embedder: HashedWordsEmbedder = field(default_factory=lambda: HashedWordsEmbedder(dimension=8))
     indexes: dict[IndexIdentity, MemoryIndex] = field(default_factory=dict)
     served: dict[int, IndexIdentity] = field(default_factory=dict)
+    log: Log = field(default_factory=Log)
     is_away: bool = False
+    hold_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         clock = SystemClock()
         outside = Outside(self.embedder, build_authenticator(settings(), clock), TokenKey(b"k" * 32), clock, Metrics())
         self.desk = Desk(outside, Limits(), Thresholds())
-        self.live = Live(self.read, self.open, self.clock)
+        self.live = Live(self.read, self.open, self.log, near_seconds=0.05, hold_seconds=self.hold_seconds)
 
     def read(self) -> list[StoredRecord]:
         if self.is_away:
@@ -78,13 +102,13 @@ class Replica:
         at = Coordinates(topic=GENERATIONS, partition=0, offset=len(self.records))
         self.records.append(StoredRecord(at, str(identity), encode(value)))
 
-    def answers_from(self) -> IndexIdentity:
-        return self.served[id(self.live.served())]
+    async def answers_from(self) -> IndexIdentity:
+        return self.served[id(await self.live.served())]
 
 
-async def replica() -> Replica:
+async def replica(hold_seconds: float = 30.0) -> Replica:
     """One that answers from the first build; the second exists."""
-    one = Replica()
+    one = Replica(hold_seconds=hold_seconds)
     await one.add(FIRST)
     await one.add(SECOND)
     one.say(FIRST, LIVE)
@@ -94,49 +118,92 @@ async def replica() -> Replica:
 
 async def test_a_switch_is_followed_once_the_build_covers_what_it_asks_and_back_likewise() -> None:
     one = await replica()
-    assert one.answers_from() == FIRST
+    assert await one.answers_from() == FIRST
     one.say(SECOND, BUILDING, **{"index.mutations.g1/0": 3})
     one.say(SECOND, LIVE, **{"index.mutations.g1/0": 5, "index.hides/0": 9})
     await one.indexes[SECOND].put_acknowledged(0, 4)
     await one.live.look()
-    assert one.answers_from() == FIRST
+    assert await one.answers_from() == FIRST
     await one.indexes[SECOND].put_acknowledged(0, 5)
     await one.live.look()
-    assert one.answers_from() == SECOND
+    assert await one.answers_from() == SECOND
     assert await one.live.not_ready() == ()
     one.say(FIRST, LIVE, **{"index.mutations.g1/0": 7})
     await one.live.look()
-    assert one.answers_from() == SECOND
+    assert await one.answers_from() == SECOND
     await one.indexes[FIRST].put_acknowledged(0, 7)
     await one.live.look()
-    assert one.answers_from() == FIRST
+    assert await one.answers_from() == FIRST
     await one.live.close()
 
 
-async def test_a_replica_that_cannot_look_answers_nothing_until_it_can_and_then_from_the_new_build() -> None:
+async def test_a_replica_that_cannot_look_goes_on_with_the_build_it_knows_and_follows_when_it_can() -> None:
     one = await replica()
     one.is_away = True
     one.say(SECOND, LIVE)
-    one.clock.advance(LOST_SECONDS - 1)
-    await one.live.look()
-    assert one.answers_from() == FIRST
-    one.clock.advance(2)
-    await one.live.look()
-    with pytest.raises(ProblemError) as refused:
-        one.live.served()
-    assert refused.value.problem.status == 503
-    assert "switch" in (await one.live.not_ready())[0]
+    for _ in range(3):
+        await one.live.look()
+    assert await one.answers_from() == FIRST
+    assert await one.live.not_ready() == ()
     one.is_away = False
     await one.live.look()
-    assert one.answers_from() == SECOND
+    assert await one.answers_from() == SECOND
+    await one.live.close()
+
+
+async def test_a_switch_waits_for_the_log_end_seen_by_the_replica_itself() -> None:
+    one = await replica()
+    one.log.mutations[0], one.log.hides[2] = 7, 4
+    one.say(SECOND, LIVE, **{"index.mutations.g1/0": 5})
+    await one.indexes[SECOND].put_acknowledged(0, 5)
+    await one.live.look()
+    assert await one.answers_from() == FIRST, "the build before may have shown what was applied since"
+    await one.indexes[SECOND].put_acknowledged(0, 7)
+    await one.live.look()
+    assert await one.answers_from() == FIRST, "a delete that ran ahead is not there yet"
+    one.log.have[SECOND] = {2: 4}
+    await one.live.look()
+    assert await one.answers_from() == SECOND
+    await one.live.close()
+
+
+async def test_requests_that_come_during_a_switch_wait_for_the_new_build() -> None:
+    one = await replica()
+    one.say(SECOND, LIVE)
+    one.log.mutations[0] = 3
+    await one.indexes[SECOND].put_acknowledged(0, 3)
+    one.log.after_asking = {1: 1}
+    looking = asyncio.create_task(one.live.look())
+    while one.log.asked < 2:
+        await asyncio.sleep(0.001)
+    asked = asyncio.create_task(one.live.served())
+    await asyncio.sleep(0.01)
+    assert not asked.done()
+    await one.indexes[SECOND].put_acknowledged(0, 4)
+    await looking
+    assert one.served[id(await asked)] == SECOND
+    await one.live.close()
+
+
+async def test_a_switch_that_does_not_come_about_in_time_lets_requests_go_on() -> None:
+    one = await replica(hold_seconds=0.05)
+    one.say(SECOND, LIVE)
+    one.log.after_asking = {1: 1}
+    await one.live.look()
+    assert one.log.asked == 2
+    assert await one.answers_from() == FIRST
+    await one.indexes[SECOND].put_acknowledged(0, 1)
+    await one.live.look()
+    assert await one.answers_from() == SECOND
     await one.live.close()
 
 
 async def test_a_replica_that_starts_without_a_broker_answers_nothing_until_it_knows() -> None:
     one = Replica(is_away=True)
     await one.live.look()
-    with pytest.raises(ProblemError):
-        one.live.served()
+    with pytest.raises(ProblemError) as refused:
+        await one.live.served()
+    assert refused.value.problem.status == 503
     assert await one.live.not_ready()
     await one.live.close()
 
@@ -154,7 +221,7 @@ async def test_where_nothing_is_live_or_the_live_build_is_of_another_schema_the_
 
 async def test_streams_of_the_build_before_end_and_requests_under_way_do_not() -> None:
     one = await replica()
-    before: Served = one.live.served()
+    before: Served = await one.live.served()
     ended = asyncio.Event()
     held = one.live._current
     assert held is not None
