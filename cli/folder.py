@@ -8,12 +8,14 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cli.bootstrap import read_catalogue
 from cli.console import err
 from cli.session import open_settings
 from connectors.changes import Accepted
 from connectors.files import Loaded, LoadPlan, load, plan_load, scan
+from index.model import IndexIdentity
 from index.reader import Reader
-from index.weaviate import open_index
+from index.weaviate import open_build
 from runtime.clock import SystemClock
 from runtime.declarations import load_sources, load_topics
 from runtime.kafka import KafkaAdmin, Producer, read_topic
@@ -63,7 +65,7 @@ async def _load(
     folder: Path, settings: Settings, source: SourceConfig, *, prune: bool, wait: bool, quiet: bool
 ) -> Outcome:
     found = await asyncio.to_thread(scan, folder)
-    index = open_index(settings)
+    index = open_build(settings, await _live(settings))
     log = Producer(settings)
     reader = Reader(index, SystemClock())
     try:
@@ -79,6 +81,14 @@ async def _load(
     refused = tuple(f"{each.doc_id}: {each.detail}" for each in loaded.refused)
     sent = len(loaded.accepted) - deleted
     return Outcome(sent, plan.unchanged, deleted, wait, refused, tuple(dead), found.skipped)
+
+
+async def _live(settings: Settings) -> IndexIdentity:
+    """What questions are answered from: a load is planned against it, and waits for it. Raises ConfigError."""
+    live = (await asyncio.to_thread(read_catalogue, settings)).live
+    if live is None:
+        raise ConfigError("no index is live: run `millstream up`, which creates one")
+    return live.identity
 
 
 async def _indexed(reader: Reader, source: SourceConfig) -> dict[str, str]:

@@ -33,12 +33,14 @@ from schemas.topics import CHANGES, HIDES, mutations_topic
 from streams import build as building
 from streams.build import SilentCommits
 from streams.commit_log import LastingLog, LogCommits
-from streams.groups import apply_group, hides_group, prepare_group
+from streams.groups import hides_group, prepare_group
 from streams.recipe_file import keep_recipe
 from streams.supervisor import Kept, keep, stage_command
 
 _LOOK_SECONDS = 0.25
 _STALLED_SECONDS = 60.0
+_NEAR_SECONDS = 3.0
+"""A build that reached the end of the log within this time is near it: the rest every replica asks when it switches."""
 _NAME = re.compile(r"[a-z0-9]{1,24}")
 
 Offsets = Mapping[int, int]
@@ -216,25 +218,42 @@ async def _standing(settings: Settings, identity: IndexIdentity) -> Build:
 async def _caught_up(
     admin: KafkaAdmin, index: WeaviateIndex, live: IndexIdentity, watched: Watched
 ) -> Mapping[str, int]:
-    """Wait until a build has acknowledged what the live one has at this moment, hides too; returns that, in the build's
-    own offsets. Kafka is asked about the live build, so that one whose store is lost can be left.
+    """Wait until a build is near the end of the log, which goes on growing; returns what it has then, in its own
+    offsets. Kafka is asked, not the live build, so that one whose store is lost can be left.
+    """
+    while True:
+        began = time.monotonic()
+        reached = await _end_reached(admin, index, live, watched)
+        if time.monotonic() - began < _NEAR_SECONDS:
+            return reached
+
+
+async def _end_reached(
+    admin: KafkaAdmin, index: WeaviateIndex, live: IndexIdentity, watched: Watched
+) -> Mapping[str, int]:
+    """Wait until a build has what the live one can have at this moment: all mutations and hides there are; where it is
+    prepared for itself, what is prepared for the live one.
     """
     build = index.identity
     topic = mutations_topic(build.generation)
-    hides = await _of_group(admin, hides_group(live), HIDES)
-    if build.generation == live.generation:
-        wanted = await _of_group(admin, apply_group(live), topic)
-    else:
+    hides = await asyncio.to_thread(admin.end_offsets, HIDES)
+    if build.generation != live.generation:
         prepared = await _of_group(admin, prepare_group(live.generation), CHANGES)
         group = prepare_group(build.generation)
         await _until_reached(lambda: _of_group(admin, group, CHANGES), prepared, watched, build)
-        wanted = await asyncio.to_thread(admin.end_offsets, topic)
+    wanted = await asyncio.to_thread(admin.end_offsets, topic)
 
     async def applied() -> Offsets:
         return (await index.acknowledged()).offsets
 
+    async def hidden() -> Offsets:
+        """What retention has removed nobody can have, and nobody needs."""
+        done = await _of_group(admin, hides_group(build), HIDES)
+        begins = await asyncio.to_thread(admin.begin_offsets, HIDES)
+        return {at: max(begin, done.get(at, 0)) for at, begin in begins.items()}
+
     await _until_reached(applied, wanted, watched, build)
-    await _until_reached(lambda: _of_group(admin, hides_group(build), HIDES), hides, watched, build)
+    await _until_reached(hidden, hides, watched, build)
     return needed(topic, wanted) | needed(HIDES, hides)
 
 
@@ -259,8 +278,9 @@ async def _until_reached(
 
 
 async def retire(settings: Settings, name: str) -> Build:
-    """Take a build out for good: its processes stop, its collections go, heads first, so that a replica which missed
-    the switch reads nothing of it from then on. Raises ConfigError, TransientError.
+    """Take a build out for good. Its collections go, heads first: a replica which missed the switch reads nothing of it
+    from then on. Only then its processes stop: what can be read is kept up. Raises ConfigError, TransientError; the
+    same call goes on.
     """
     catalogue = await asyncio.to_thread(read_catalogue, settings)
     build, live = catalogue.named(name), catalogue.live
@@ -275,8 +295,8 @@ async def retire(settings: Settings, name: str) -> Build:
     try:
         await log.start()
         state = {"state": GenerationState.RETIRED, "at": SystemClock().now()}
-        await append_build(log, build.record.model_copy(update=state))
         await index.drop()
+        await append_build(log, build.record.model_copy(update=state))
     finally:
         await log.stop()
         await index.close()
