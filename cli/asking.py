@@ -147,12 +147,28 @@ def only_tenant(given: str | None) -> str:
 def post(path: str, body: Mapping[str, object], asker: Asker) -> Mapping[str, object]:
     """Send a request to the query API. Raises MillstreamError with the problem's title and detail."""
     from cli.http import request
+
+    return request("POST", api_url(path), body, authorization(asker))
+
+
+def get(path: str, asker: Asker) -> Mapping[str, object]:
+    """Read from the query API. Raises as `post`."""
+    from cli.http import request
+
+    return request("GET", api_url(path), headers=authorization(asker))
+
+
+def api_url(path: str) -> str:
+    """Where the query API of this installation answers."""
     from cli.session import open_settings
 
     settings = open_settings()
-    bearer = asker.token or issue(asker)
-    url = f"http://{settings.api_host}:{settings.api_port}{path}"
-    return request("POST", url, body, {"Authorization": f"Bearer {bearer}"})
+    return f"http://{settings.api_host}:{settings.api_port}{path}"
+
+
+def authorization(asker: Asker) -> dict[str, str]:
+    """The header that says who asks."""
+    return {"Authorization": f"Bearer {asker.token or issue(asker)}"}
 
 
 def render_answer(answer: Mapping[str, object]) -> None:

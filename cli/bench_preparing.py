@@ -1,10 +1,12 @@
 """`millstream bench ingest|pii`: what preparing documents costs, in this process: no stack is needed."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.benching import Seed, looking_at_nothing, show_figures, shown_progress
+from cli.bench_shown import looking_at_nothing, run_shown, show_figures, shown_progress
+from cli.benching import Seed
 from cli.console import JSON, errors_in_one_line
 
 if TYPE_CHECKING:
@@ -33,8 +35,6 @@ def ingest(
     as_json: bool = JSON,
 ) -> None:
     """Chunks a second of preparing, against the bare model."""
-    import uvloop
-
     from benchmarks import ingest as benchmark
     from cli.session import open_settings
     from index.embedding.minilm import INT8_MODEL
@@ -43,9 +43,7 @@ def ingest(
     with errors_in_one_line():
         plan = benchmark.IngestPlan(documents, seed, load_topics(open_settings()))
         model = _model()
-        with shown_progress() as progress:
-            figures = uvloop.run(benchmark.measure(plan, model, _model(INT8_MODEL), looking_at_nothing(), progress))
-        show_figures(figures, as_json)
+        run_shown(partial(benchmark.measure, plan, model, _model(INT8_MODEL), looking_at_nothing()), as_json)
 
 
 def pii(

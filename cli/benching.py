@@ -1,16 +1,14 @@
 """`millstream bench`: measures the running stack. The benchmarks themselves lie in benchmarks/."""
 
-import os
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.console import JSON, err, errors_in_one_line, out, show
+from cli.bench_shown import run_shown
+from cli.console import JSON, errors_in_one_line
 
 if TYPE_CHECKING:
     from benchmarks.freshness import FreshnessPlan
@@ -118,9 +116,7 @@ def freshness(
             seed=seed,
             keep=keep,
         )
-        with shown_progress() as progress:
-            figures = _run(_freshness(settings, plan, _looking_around(), progress))
-        show_figures(figures, as_json)
+        run_shown(partial(_freshness, settings, plan, _looking_around()), as_json)
 
 
 async def _freshness(
@@ -168,9 +164,7 @@ def query(
             most_clients=clients,
             seed=seed,
         )
-        with shown_progress() as progress:
-            figures = _run(benchmark.measure(settings, plan, _looking_around(), progress))
-        show_figures(figures, as_json)
+        run_shown(partial(benchmark.measure, settings, plan, _looking_around()), as_json)
 
 
 @app.command(help=_CHURN)
@@ -187,9 +181,7 @@ def churn(
     with errors_in_one_line():
         settings = _running_settings()
         plan = benchmark.ChurnPlan(documents=documents, versions=versions, questions=questions, seed=seed)
-        with shown_progress() as progress:
-            figures = _run(benchmark.measure(settings, plan, _looking_around(), progress))
-        show_figures(figures, as_json)
+        run_shown(partial(benchmark.measure, settings, plan, _looking_around()), as_json)
 
 
 @app.command(help=_REBUILD)
@@ -206,9 +198,7 @@ def rebuild(
     with errors_in_one_line():
         settings = _running_settings()
         plan = benchmark.RebuildPlan(documents=documents, chunks=chunks, rounds=rounds, seed=seed)
-        with shown_progress() as progress:
-            figures = _run(benchmark.measure(settings, plan, _looking_around(), progress))
-        show_figures(figures, as_json)
+        run_shown(partial(benchmark.measure, settings, plan, _looking_around()), as_json)
 
 
 @app.command(help=_CACHE)
@@ -240,9 +230,7 @@ def cache(
             clients=clients,
             seed=seed,
         )
-        with shown_progress() as progress:
-            figures = _run(benchmark.measure(settings, plan, _looking_around(), progress))
-        show_figures(figures, as_json)
+        run_shown(partial(benchmark.measure, settings, plan, _looking_around()), as_json)
 
 
 @app.command(help=_DELETE)
@@ -262,9 +250,7 @@ def delete(
         declared = _webhook_source(settings, source)
         bearer = _bearer(settings, declared)
         plan = benchmark.DeletePlan(declared, bearer, samples=samples, backlog=backlog, seed=seed, keep=keep)
-        with shown_progress() as progress:
-            figures = _run(benchmark.measure(settings, plan, _looking_around(), progress))
-        show_figures(figures, as_json)
+        run_shown(partial(benchmark.measure, settings, plan, _looking_around()), as_json)
 
 
 def _running_settings() -> "Settings":
@@ -300,24 +286,10 @@ def _source_of(settings: "Settings", name: str, *kinds: str) -> "SourceConfig":
 
 def _corpus_source(settings: "Settings", name: str) -> "SourceConfig":
     """The corpus's source, put in force beside the declared ones where it is not yet; sources.yaml stays as it is."""
-    import orjson
-
-    from cli.installing import apply_sources
-    from runtime.declarations import load_sources
+    from cli.installing import declare_beside
     from schemas.sources import SourceConfig
 
-    declared = load_sources(settings)
-    known = declared.get(name)
-    if known is not None:
-        return known
-    added = SourceConfig(name=name, tenant=name, kind="webhook", default_acl=("public",))
-    wanted = declared.model_copy(update={"sources": (*declared.sources, added)})
-    with TemporaryDirectory(prefix="millstream-bench-") as folder:
-        file = Path(folder) / "sources.yaml"
-        declarations = wanted.model_dump(mode="json", exclude_defaults=True)
-        file.write_bytes(orjson.dumps(declarations))  # JSON is YAML
-        apply_sources(file)
-    return added
+    return declare_beside(settings, SourceConfig(name=name, tenant=name, kind="webhook", default_acl=("public",)))
 
 
 def _bearer(settings: "Settings", source: "SourceConfig") -> str:
@@ -343,82 +315,3 @@ def _looking_around() -> "Callable[[], Setup]":
         return setup({unit.name: unit.pid for unit in units if unit.pid is not None}, load_before)
 
     return look
-
-
-def looking_at_nothing() -> "Callable[[], Setup]":
-    """The same where no process of the stack takes part."""
-    from benchmarks.machine import load_average, setup
-
-    load_before = load_average()
-    return lambda: setup({"this": os.getpid()}, load_before)
-
-
-def _run(work: "Coroutine[object, object, list[Figure]]") -> "list[Figure]":
-    import uvloop
-
-    return uvloop.run(work)
-
-
-@contextmanager
-def shown_progress() -> "Iterator[Progress]":
-    """A bar a step on standard error, with rate and time left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bars:
-        known: dict[str, TaskID] = {}
-
-        def report(step: str, done: float, total: float) -> None:
-            if step not in known:
-                known[step] = bars.add_task(step, total=total, rate="")
-            task = bars.tasks[known[step]]
-            speed = f"{task.speed:.0f}/s" if task.speed else ""
-            bars.update(known[step], completed=done, rate=speed)
-
-        yield report
-
-
-def show_figures(figures: "Sequence[Figure]", as_json: bool) -> None:
-    show([figure.published() for figure in figures], as_json, _renderer(figures))
-
-
-def _renderer(figures: "Sequence[Figure]") -> Callable[[], None]:
-    def render() -> None:
-        from rich.table import Table
-
-        table = Table("figure", "n", "p50", "p95", "p99", "unit", "requests/s", box=None, pad_edge=False)
-        for figure in figures:
-            rate = "" if figure.requests_per_s is None else f"{figure.requests_per_s:.1f}"
-            times = (f"{value:.1f}" for value in (figure.p50, figure.p95, figure.p99))
-            table.add_row(figure.name, str(figure.n), *times, figure.unit, rate)
-        out.print(table)
-        _render_beside(figures)
-
-    return render
-
-
-def _render_beside(figures: "Sequence[Figure]") -> None:
-    for figure in figures:
-        out.print()
-        out.print(figure.name, style="bold")
-        out.print(f"  {figure.measures}", style="dim", markup=False)
-        out.print("  " + ", ".join(f"{name} {count}" for name, count in figure.outcomes.items()), markup=False)
-        for name, stage in figure.stages.items():
-            out.print(f"  {name:<32} p50 {stage.p50:8.2f}  p95 {stage.p95:8.2f}  p99 {stage.p99:8.2f}", markup=False)
-        for name, share in (figure.shares or {}).items():
-            out.print(f"  {name:<32} {share:8.3f}", markup=False)
-        for step in figure.steps or ():
-            out.print(f"  {step.clients:>3} clients  {step.requests_per_s:7.1f} requests/s  {step.shed} turned away")
-    last = figures[-1]
-    out.print()
-    memory = ", ".join(f"{name} {size:.0f} MB" for name, size in last.rss_mb.items())
-    out.print(f"memory: {memory}", style="dim", markup=False)
-    machine = last.machine
-    if last.load_before > machine.cores / 4:
-        out.print(f"[yellow]the machine was busy before: load {last.load_before:.1f} on {machine.cores} cores[/]")
-    out.print(
-        f"{machine.cpu}, {machine.cores} cores, {machine.memory_mb} MB, Python {machine.python}; commit {last.commit}; "
-        f"load generator: {last.load_generator}",
-        style="dim",
-        markup=False,
-    )

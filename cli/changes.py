@@ -9,7 +9,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from cli.asking import Asker, Groups, Scopes, SourceFilter, Subject, Tenant, Token, issue
+from cli.asking import Asker, Groups, Scopes, SourceFilter, Subject, Tenant, Token, api_url, authorization
 from cli.console import errors_in_one_line, out, plain
 
 _PAUSE_SECONDS = 1.0
@@ -59,14 +59,12 @@ def _events(query: str, asker: Asker) -> Iterator[Event]:
     import time
 
     from cli.http import stream
-    from cli.session import open_settings
     from schemas.errors import TransientError
 
-    settings = open_settings()
-    url = f"http://{settings.api_host}:{settings.api_port}/v1/changes?{query}"
+    url = api_url(f"/v1/changes?{query}")
     last_id, connected = "", False
     while True:
-        headers = {"Authorization": f"Bearer {asker.token or issue(asker)}"}
+        headers = authorization(asker)
         try:
             for event in parse(stream(url, headers | ({"Last-Event-ID": last_id} if last_id else {}))):
                 connected, last_id = True, event.last_id or last_id

@@ -17,7 +17,7 @@ from connectors.debezium.names import slot_name
 from connectors.debezium.postgres import SourceDatabase, dsn_of
 from runtime.clock import SystemClock
 from runtime.declarations import load_sources, load_topics
-from runtime.kafka import KafkaAdmin, Producer, read_topic
+from runtime.kafka import KafkaAdmin, open_producer, read_topic
 from runtime.settings import Settings
 from schemas.errors import ConfigError
 from schemas.records import Origin
@@ -71,11 +71,8 @@ async def _clear(
 
 @asynccontextmanager
 async def _clearing(settings: Settings, source: SourceConfig, progress: Progress) -> AsyncIterator[Clearing]:
-    log = Producer(settings)
-    try:
+    async with open_producer(settings) as log:
         yield Clearing(source, lambda: read_topic(settings, CHANGES), log, load_topics(settings), progress)
-    finally:
-        await log.close()
 
 
 async def cut_for(settings: Settings, environment: Mapping[str, str], source: SourceConfig, version: str | None) -> Cut:

@@ -118,7 +118,7 @@ def redrive(
 
     from cli.session import open_settings
     from runtime.clock import SystemClock
-    from runtime.kafka import Producer
+    from runtime.kafka import open_producer
     from streams.redrive import redrive as send
 
     with errors_in_one_line():
@@ -128,11 +128,8 @@ def redrive(
         )
 
         async def run() -> "Redriven":
-            log = Producer(settings)
-            try:
+            async with open_producer(settings) as log:
                 return await send(log, letters, _reader(settings), SystemClock().now(), _progress(len(letters)))
-            finally:
-                await log.close()
 
         done = asyncio.run(run())
 
@@ -165,7 +162,7 @@ def discard(
 
     from cli.session import open_settings
     from runtime.clock import SystemClock
-    from runtime.kafka import Producer
+    from runtime.kafka import open_producer
     from streams.redrive import discard as settle
 
     with errors_in_one_line():
@@ -175,11 +172,8 @@ def discard(
         )
 
         async def run() -> int:
-            log = Producer(settings)
-            try:
+            async with open_producer(settings) as log:
                 return await settle(log, letters, why, SystemClock().now())
-            finally:
-                await log.close()
 
         done = asyncio.run(run())
         show({"discarded": done}, as_json, lambda: out.print(f"[green]discarded[/] {done}"))

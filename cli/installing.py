@@ -5,6 +5,9 @@ and then brings Kafka Connect to it.
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import orjson
 
 from cli.bootstrap import Bootstrapped, bootstrap, create_tenants
 from cli.session import open_environment, open_profile, open_settings
@@ -12,9 +15,10 @@ from connectors.debezium.apply import Applied, Report, apply_connectors, check_t
 from index.model import IndexIdentity
 from infra.local.profile import write_private
 from runtime.clock import Clock
+from runtime.declarations import load_sources
 from runtime.settings import Settings
 from schemas.errors import ConfigError
-from schemas.sources import Sources, parse_sources
+from schemas.sources import SourceConfig, Sources, parse_sources
 
 
 def read_sources(file: Path) -> tuple[Sources, str]:
@@ -52,6 +56,21 @@ def apply_sources(file: Path, report: Report = silent) -> InForce:
     # Before the connectors: rows that are read again by a new declaration must meet processes that know it.
     write_private(settings.sources_file, text)
     return InForce(wanted, asyncio.run(apply_connectors(settings, environment, wanted, before, report)))
+
+
+def declare_beside(settings: Settings, source: SourceConfig) -> SourceConfig:
+    """Put one more source in force beside the declared ones, where none has its name; the operator's file stays as it
+    is. Returns the one in force. Raises as `apply_sources`.
+    """
+    declared = load_sources(settings)
+    if (known := declared.get(source.name)) is not None:
+        return known
+    wanted = declared.model_copy(update={"sources": (*declared.sources, source)})
+    with TemporaryDirectory(prefix="millstream-sources-") as folder:
+        file = Path(folder) / "sources.yaml"
+        file.write_bytes(orjson.dumps(wanted.model_dump(mode="json", exclude_defaults=True)))  # JSON is YAML
+        apply_sources(file)
+    return source
 
 
 def sources_in_force(settings: Settings) -> Sources | None:

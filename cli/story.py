@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from cli.asking import Asker, issue, post, render_answer
+from cli.asking import Asker, get, post, render_answer
 from cli.console import out, plain
-from cli.http import request
 from schemas.errors import MillstreamError
 from schemas.topics import HIDES
 
@@ -172,11 +171,7 @@ def _show_trail(asker: Asker) -> None:
 
 
 def _versions(source: str, doc_id: str, asker: Asker) -> object:
-    from cli.session import open_settings
-
-    settings = open_settings()
-    url = f"http://{settings.api_host}:{settings.api_port}/v1/documents/{source}/{quote(doc_id, safe='')}/versions"
-    return request("GET", url, headers={"Authorization": f"Bearer {issue(asker)}"}).get("versions")
+    return get(f"/v1/documents/{source}/{quote(doc_id, safe='')}/versions", asker).get("versions")
 
 
 def _ask(question: str, asker: Asker, *, quiet: bool = False, **body: object) -> Mapping[str, object]:

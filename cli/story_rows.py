@@ -4,9 +4,7 @@ import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import orjson
 import psycopg
 
 from cli.asking import Asker, post
@@ -29,26 +27,17 @@ class Table:
     @classmethod
     def captured(cls, script: Path, source: str) -> "Table":
         """Make the table as the script says, and put a source for it in force beside the declared ones."""
-        from cli.installing import apply_sources
+        from cli.installing import declare_beside
         from cli.session import open_profile, open_settings
-        from runtime.declarations import load_sources
-        from schemas.sources import Sources
+        from schemas.sources import SourceConfig
 
         table = cls(source, open_profile().environment(os.environ).get(_DSN, ""))
         if not table.dsn:
             raise ConfigError(f"{_DSN} is not set: the demo needs a Postgres that it may create a table in")
         with psycopg.connect(table.dsn) as connection:
             connection.execute(script.read_bytes())
-        declared = load_sources(open_settings())
-        if declared.get(source) is None:
-            wanted = declared.model_dump(mode="json", exclude_unset=True)
-            wanted["sources"].append(_declaration(source))
-            Sources.model_validate(wanted)
-            with TemporaryDirectory(prefix="millstream-demo-") as folder:
-                file = Path(folder) / "sources.yaml"
-                file.write_bytes(orjson.dumps(wanted))  # JSON is YAML
-                apply_sources(file)
-            out.print(f"   source {source} captures public.bulletins")
+        declare_beside(open_settings(), SourceConfig.model_validate(_declaration(source)))
+        out.print(f"   source {source} captures public.bulletins")
         return table
 
     def write(self, asker: Asker, doc_id: str, statement: str, *, op: str = "upsert") -> str:

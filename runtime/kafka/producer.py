@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as ConfluentProducer
@@ -87,6 +89,16 @@ class Producer:
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
             self.fatal = error.name()
+
+
+@asynccontextmanager
+async def open_producer(settings: Settings) -> AsyncIterator[Producer]:
+    """A producer that is closed at the end, what it appended acknowledged. Enter it inside the loop that appends."""
+    producer = Producer(settings)
+    try:
+        yield producer
+    finally:
+        await producer.close()
 
 
 def _tell(
