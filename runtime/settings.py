@@ -124,11 +124,6 @@ class Settings(BaseSettings):
     group_commit: int = Field(64, ge=1, le=512, description="most mutations in one commit")
 
 
-def load_environment() -> Mapping[str, str]:
-    """The environment itself, for variables that sources.yaml names."""
-    return dict(os.environ)
-
-
 def load_settings() -> Settings:
     """Read the environment.
 
