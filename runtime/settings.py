@@ -4,7 +4,6 @@ Every process builds `Settings` once, in its `__main__`, and hands parts of it o
 `millstream up` writes them into the project's `.millstream/` and the processes it starts inherit them.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
