@@ -1,6 +1,7 @@
 """What makes a generation: everything that changes the chunks or vectors of an unchanged document.
 
-Pure. The parts are kept with the index; the fingerprint over them is stamped on every content, and compared at every start.
+Pure. The parts are kept with the index; the fingerprint over them is stamped on every content, and compared at every
+start.
 """
 
 import hashlib
