@@ -27,7 +27,7 @@ from runtime.watched_files import WatchedFiles
 from schemas.errors import ConfigError, DecodeError
 from schemas.sources import Sources
 from schemas.topics import COMMITS, GENERATIONS
-from serving.auth import api_keys_of, build_authenticator
+from serving.auth import KeysNow, api_keys_of, build_authenticator, jwt_keys_of
 from serving.commits import CommitFeed
 from serving.core.threshold import Thresholds
 from serving.limit import Limits
@@ -53,7 +53,9 @@ async def serve(settings: Settings, metrics: Metrics) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigError."""
     clock = SystemClock()
     keys = WatchedFiles([settings.api_keys_file], partial(api_keys_of, settings), metrics, what="api_keys")
-    authenticator = build_authenticator(settings, clock, lambda: keys.current)
+    jwks = WatchedFiles([settings.jwt_jwks_file], partial(jwt_keys_of, settings), metrics, what="jwks")
+    held = KeysNow(lambda: jwks.current, lambda: keys.current, jwks.reload)
+    authenticator = build_authenticator(settings, clock, held)
     key = token_key(settings.token_key.get_secret_value())
     embedder = open_embedder(settings, threads=_EMBEDDING_THREADS)
     embedder.embed_query("warm up")
@@ -82,7 +84,7 @@ async def serve(settings: Settings, metrics: Metrics) -> None:
         await runner.setup()
         _quiet_collector()
         await _listen(runner, settings)
-        await _until_stopped(live.keep_looking(_LOOK_SECONDS), sources.watch(), keys.watch(), feed.run())
+        await _until_stopped(live.keep_looking(_LOOK_SECONDS), sources.watch(), keys.watch(), jwks.watch(), feed.run())
     finally:
         await runner.cleanup()
         await live.close()

@@ -42,7 +42,7 @@ _WHAT = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
+class JwtKey:
     """What verifies a signature, and the only algorithm it does so with."""
 
     id: str | None
@@ -50,25 +50,36 @@ class _Key:
     verifier: PyJWK | str
 
 
+JwtKeys = tuple[JwtKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeysNow:
+    """The keys that hold at this moment."""
+
+    jwt: Callable[[], JwtKeys]
+    api: Callable[[], ApiKeys]
+    look_again: Callable[[], object] = lambda: None
+    """Called for a token of an unknown key, which may have been published a moment ago; cheap where nothing was."""
+
+
 class Authenticator:
     """Turns the headers of a request into a caller."""
 
-    def __init__(
-        self, keys: Sequence[_Key], issuer: str, audience: str, api_keys: Callable[[], ApiKeys], clock: Clock
-    ) -> None:
-        self._keys = tuple(keys)
+    def __init__(self, keys: KeysNow, issuer: str, audience: str, clock: Clock) -> None:
+        self._keys = keys
         self._issuer = issuer
         self._audience = audience
-        self._api_keys = api_keys
         self._clock = clock
         self._verified: dict[bytes, Caller] = {}
+        self._verified_by: JwtKeys = ()
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
         """Who asks. Raises ProblemError (401)."""
         scheme, _, credential = headers.get("Authorization", "").strip().partition(" ")
         key = headers.get("X-Api-Key") or (credential.strip() if scheme.lower() == "apikey" else "")
         if key:
-            found = self._api_keys().caller(key, self._clock.now())
+            found = self._keys.api().caller(key, self._clock.now())
             if found is None:
                 raise unauthenticated("The API key is unknown or has expired.", challenge="ApiKey")
             return found
@@ -89,14 +100,20 @@ class Authenticator:
             return False
 
     def _bearer(self, token: str) -> Caller:
-        """Who a token names. One that held is not verified again before it expires: its keys stay what they are for as
-        long as the process runs, and verifying took most of a cached answer's time.
+        """Who a token names. One that held is not verified again before it expires or the keys change: verifying took
+        most of a cached answer's time.
         """
+        keys = self._keys.jwt()
+        if keys is not self._verified_by:
+            self._verified.clear()
+            self._verified_by = keys
         digest = hashlib.sha256(token.encode()).digest()
         known = self._verified.get(digest)
         if known is not None and known.expires is not None and datetime.now(UTC) < known.expires:
             return known
         found = _caller_of(self._verify(token))
+        if self._keys.jwt() is not keys:
+            return found
         if len(self._verified) >= _MOST_VERIFIED:
             self._verified.clear()
         self._verified[digest] = found
@@ -118,15 +135,22 @@ class Authenticator:
         except jwt.PyJWTError as error:
             raise unauthenticated(_what(error)) from None
 
-    def _key_of(self, token: str) -> _Key:
+    def _key_of(self, token: str) -> JwtKey:
         """The key the token names, or the only one there is. Raises jwt.InvalidTokenError."""
         key_id = jwt.get_unverified_header(token).get("kid")
-        if len(self._keys) == 1 and (key_id is None or self._keys[0].id in {None, key_id}):
-            return self._keys[0]
-        for key in self._keys:
-            if key_id is not None and key.id == key_id:
-                return key
-        raise jwt.InvalidSignatureError("no such key")
+        found = _named(self._keys.jwt(), key_id)
+        if found is None:
+            self._keys.look_again()
+            found = _named(self._keys.jwt(), key_id)
+        if found is None:
+            raise jwt.InvalidSignatureError("no such key")
+        return found
+
+
+def _named(keys: JwtKeys, key_id: object) -> JwtKey | None:
+    if len(keys) == 1 and (key_id is None or keys[0].id in {None, key_id}):
+        return keys[0]
+    return next((key for key in keys if key_id is not None and key.id == key_id), None)
 
 
 def require(caller: Caller, scope: str) -> None:
@@ -169,20 +193,24 @@ def _is_strings(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def build_authenticator(
-    settings: Settings, clock: Clock, api_keys: Callable[[], ApiKeys] | None = None
-) -> Authenticator:
-    """Read secrets once; API keys too, unless `api_keys` gives those that hold now.
+def build_authenticator(settings: Settings, clock: Clock, keys: KeysNow | None = None) -> Authenticator:
+    """Read secrets once, unless `keys` gives those that hold now.
 
     Raises ConfigError: no credentials at all, a weak secret, a JWKS not public.
     """
-    if api_keys is None:
-        read_once = api_keys_of(settings)
-        api_keys = lambda: read_once  # noqa: E731 - a constant in the shape of what changes
-    keys = _public_keys(settings) if settings.jwt_jwks_file is not None else _shared_key(settings)
-    if not keys and settings.api_keys_file is None:
+    if keys is None:
+        jwt_keys, api_keys = jwt_keys_of(settings), api_keys_of(settings)
+        keys = KeysNow(lambda: jwt_keys, lambda: api_keys)
+    if not keys.jwt() and settings.api_keys_file is None:
         raise ConfigError("set MILLSTREAM_JWT_SECRET, MILLSTREAM_JWT_JWKS_FILE or MILLSTREAM_API_KEYS_FILE")
-    return Authenticator(keys, settings.jwt_issuer, settings.jwt_audience, api_keys, clock)
+    return Authenticator(keys, settings.jwt_issuer, settings.jwt_audience, clock)
+
+
+def jwt_keys_of(settings: Settings) -> JwtKeys:
+    """What verifies bearer tokens: the public keys of the JWKS file where the settings name one, else the shared secret
+    where there is one. Raises ConfigError.
+    """
+    return _public_keys(settings) if settings.jwt_jwks_file is not None else _shared_key(settings)
 
 
 def api_keys_of(settings: Settings) -> ApiKeys:
@@ -190,14 +218,14 @@ def api_keys_of(settings: Settings) -> ApiKeys:
     return ApiKeys(()) if settings.api_keys_file is None else load_api_keys(settings.api_keys_file)
 
 
-def _shared_key(settings: Settings) -> tuple[_Key, ...]:
+def _shared_key(settings: Settings) -> tuple[JwtKey, ...]:
     secret = settings.jwt_secret.get_secret_value()
     if secret and len(secret.encode()) < SHORTEST_SECRET:
         raise ConfigError(f"MILLSTREAM_JWT_SECRET: at least {SHORTEST_SECRET} bytes")
-    return (_Key(None, SHARED_ALGORITHM, secret),) if secret else ()
+    return (JwtKey(None, SHARED_ALGORITHM, secret),) if secret else ()
 
 
-def _public_keys(settings: Settings) -> tuple[_Key, ...]:
+def _public_keys(settings: Settings) -> tuple[JwtKey, ...]:
     path = settings.jwt_jwks_file
     assert path is not None
     try:
@@ -211,7 +239,7 @@ def _public_keys(settings: Settings) -> tuple[_Key, ...]:
             raise ConfigError("MILLSTREAM_JWT_JWKS_FILE: holds a private key; the API needs the public ones alone")
     if len(keys) > 1 and len({key.key_id for key in keys} - {None}) != len(keys):
         raise ConfigError("MILLSTREAM_JWT_JWKS_FILE: several keys need a `kid` each")
-    return tuple(_Key(key.key_id, key.algorithm_name, key) for key in keys)
+    return tuple(JwtKey(key.key_id, key.algorithm_name, key) for key in keys)
 
 
 def issue_token(

@@ -23,7 +23,7 @@ from runtime.metrics import ALERTS, Metrics
 from runtime.watched_files import WatchedFiles
 from schemas.errors import ConfigError, InvalidNameError
 from serving.api_keys import ApiKeys, add_api_key, load_api_keys, new_api_key
-from serving.auth import Authenticator, build_authenticator, issue_token
+from serving.auth import Authenticator, KeysNow, build_authenticator, issue_token, jwt_keys_of
 from serving.caller import Caller
 from serving.problems import ProblemError
 from tests.unit.serving.world import SECRET, settings
@@ -305,7 +305,7 @@ def test_a_key_that_was_taken_back_opens_nothing_any_more(tmp_path: Path) -> Non
     metrics = Metrics()
     keys = WatchedFiles([path], partial(load_api_keys, path), metrics, what="api_keys")
     configured = settings(api_keys_file=str(path), jwt_secret="")
-    authenticator = build_authenticator(configured, ManualClock(), lambda: keys.current)
+    authenticator = build_authenticator(configured, ManualClock(), KeysNow(tuple, lambda: keys.current))
     robot = authenticator.caller({"X-Api-Key": key})
     assert authenticator.holds({"X-Api-Key": key}, robot)
     path.write_text("[")
@@ -317,11 +317,33 @@ def test_a_key_that_was_taken_back_opens_nothing_any_more(tmp_path: Path) -> Non
     assert not authenticator.holds({"X-Api-Key": key}, robot)
 
 
+def test_keys_of_the_jwks_rotate_while_it_runs_and_a_broken_or_missing_file_keeps_the_last_ones(jwks: Path) -> None:
+    configured, metrics = settings(jwt_jwks_file=str(jwks)), Metrics()
+    keys = WatchedFiles([jwks], partial(jwt_keys_of, configured), metrics, what="jwks")
+    no_api_keys = ApiKeys(())
+    held = KeysNow(lambda: keys.current, lambda: no_api_keys, keys.reload)
+    authenticator = build_authenticator(configured, ManualClock(), held)
+    old = signed(claims(), EC, "ES256", kid="e")
+    assert who(authenticator, old).subject == "ada"
+    for broken in ("[", None):
+        jwks.write_text(broken) if broken is not None else jwks.unlink()
+        with pytest.raises(ProblemError):
+            who(authenticator, signed(claims(), EC, "ES256", kid="new"))
+        assert who(authenticator, old).subject == "ada"
+    assert metrics.value(ALERTS, alert="jwks_broken") == 2
+    rotated = ec.generate_private_key(ec.SECP256R1())
+    new = json.loads(ECAlgorithm.to_jwk(rotated.public_key())) | {"kid": "new"}
+    jwks.write_text(json.dumps({"keys": [new]}))
+    assert who(authenticator, signed(claims(), rotated, "ES256", kid="new")).subject == "ada", "read at once"
+    with pytest.raises(ProblemError):
+        who(authenticator, old)
+
+
 def test_a_long_request_does_not_outlive_the_groups_of_its_key(tmp_path: Path) -> None:
     key, entry = new_api_key("k1", "acme", "robot", ["board", "staff"])
     keys = ApiKeys([entry])
     configured = settings(api_keys_file=str(tmp_path / "keys.json"), jwt_secret="")
-    authenticator = build_authenticator(configured, ManualClock(), lambda: keys)
+    authenticator = build_authenticator(configured, ManualClock(), KeysNow(tuple, lambda: keys))
     robot = authenticator.caller({"X-Api-Key": key})
     assert authenticator.holds({"X-Api-Key": key}, robot)
     keys = ApiKeys([entry.model_copy(update={"groups": ("staff",)})])
