@@ -5,7 +5,7 @@ retired. The live one is whose record LIVE lies last: a switch is one record, an
 by build, so compaction keeps what counts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from index.model import IndexIdentity
@@ -13,6 +13,8 @@ from runtime.log_port import StoredRecord
 from schemas.codec import decode
 from schemas.errors import ConfigError
 from schemas.records import Generation, GenerationState
+
+_RESTORED = "restored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,14 @@ class Build:
     def is_retired(self) -> bool:
         """Whether nobody may serve or write it any more."""
         return self.record.state is GenerationState.RETIRED
+
+    @property
+    def restored(self) -> frozenset[int]:
+        """Partitions of its mutations that it does not have all of yet, since its store stands where a backup did:
+        nobody may be answered from it.
+        """
+        marks = (name.rpartition("/") for name in self.record.acknowledged)
+        return frozenset(int(partition) for what, _, partition in marks if what == _RESTORED)
 
     @property
     def is_covered(self) -> bool:
@@ -84,6 +94,11 @@ class Catalogue:
 def needed(topic: str, offsets: Mapping[int, int]) -> dict[str, int]:
     """Offsets as a record of index.generations carries them: `topic/partition` -> offset."""
     return {f"{topic}/{partition}": offset for partition, offset in sorted(offsets.items())}
+
+
+def restored(partitions: Collection[int]) -> dict[str, int]:
+    """What marks a build as restored in these partitions, beside what it needs."""
+    return {f"{_RESTORED}/{partition}": 1 for partition in sorted(partitions)}
 
 
 def covers(acknowledged: Mapping[int, int], topic: str, wanted: Mapping[str, int]) -> bool:

@@ -48,6 +48,8 @@ class MemoryIndex:
         self._shards: dict[Tenant, _Shard] = {}
         self._offsets: dict[int, int] = {}
         self._closed = False
+        self.connection = 0
+        """See the port; a test that puts an older state back counts it up."""
 
     @property
     def identity(self) -> IndexIdentity:
@@ -178,6 +180,12 @@ class MemoryIndex:
         """Rows by id."""
         rows = self._shard(tenant).chunks
         return {id_: rows[id_] if vectors else replace(rows[id_], vector=None) for id_ in ids if id_ in rows}
+
+    async def open_chunks(self, document: Document, *, limit: int) -> tuple[ChunkId, ...]:
+        """Up to `limit` chunk rows of a document that are not closed."""
+        rows = self._shard(document.tenant).chunks.values()
+        found = (row.id for row in rows if row.document == document and row.to_seq == OPEN)
+        return tuple(islice(found, limit))
 
     async def places(self, tenant: Tenant, *, after: Seq, at_most: Seq) -> tuple[Place, ...]:
         """Document rows with after < from_seq <= at_most, oldest first."""

@@ -83,6 +83,12 @@ class VersionedIndex(Protocol):
     @property
     def identity(self) -> IndexIdentity: ...
 
+    @property
+    def connection(self) -> int:
+        """Which connection to the store this is. Another number than before: the store may have restarted since, or
+        stand where a backup did.
+        """
+
     async def create(self, record: IndexRecord) -> None:
         """Create collections and the index record; where they exist, nothing. Raises ConfigError on another record."""
 
@@ -153,6 +159,9 @@ class VersionedIndex(Protocol):
         self, tenant: Tenant, ids: Collection[ChunkId], *, vectors: bool = False
     ) -> Mapping[ChunkId, ChunkRow]:
         """Rows by id; an id that does not exist is missing from the answer. `vector` is None unless asked for."""
+
+    async def open_chunks(self, document: Document, *, limit: int) -> tuple[ChunkId, ...]:
+        """Up to `limit` chunk rows of a document that are not closed, listed by a manifest or not, in no order."""
 
     async def places(self, tenant: Tenant, *, after: Seq, at_most: Seq) -> tuple[Place, ...]:
         """Document rows, valid or not, with after < from_seq <= at_most, oldest first; at most 10,000."""

@@ -109,14 +109,20 @@ class Reader:
         self._undisturbed = Undisturbed(self.position, clock)
         self._clock = clock
         self._read_seconds = read_seconds
+        self._seen: dict[Tenant, Seq] = {}
+        """What was published: a settled head never shows less, but in a store restored from a backup."""
 
     async def position(self, tenant: Tenant) -> Published:
         """What is published now. Raises UnknownTenantError, TransientError, BrokenIndexError (no head: stop and
         alert).
         """
+        before = self._seen.get(tenant, 0)
         head = newest_head(await self._index.heads(tenant))
         if head is None:
             raise BrokenIndexError(f"tenant {tenant} has a shard without a head: stop and alert")
+        if head.seq < before and head.is_settled:
+            raise TransientError("the store is older than it was: it does not yet cover what was read of it")
+        self._seen[tenant] = max(head.seq, self._seen.get(tenant, 0))
         return Published(head)
 
     async def retrieve(self, question: Question, published: Published | None = None) -> Retrieved:

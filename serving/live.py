@@ -2,7 +2,8 @@
 
 The topic is looked at every second. A switch is followed once the new build has what the switch's record asks, and all
 that lies in the log at that moment: requests that come meanwhile wait, so that nobody is shown again what the build
-before had deleted. Requests under way finish where they began.
+before had deleted. Requests under way finish where they began. A build whose store stands where a backup did answers
+nobody until it has caught up; what was kept of it before is thrown away.
 
 A process that cannot look goes on with the build it knows. It may miss a switch, which harms nobody: what was live is
 kept up until it is retired, and retiring takes its heads, without which no read begins (docs/adr/0022).
@@ -72,6 +73,8 @@ class Live:
         self._is_open.set()
         self._current: Opened | None = None
         self._next: Opened | None = None
+        self._is_restored = False
+        """Whether the live build's store stands where a backup did, and does not have again what it had."""
         self._left: dict[asyncio.Task[None], Opened] = {}
 
     async def served(self) -> Served:
@@ -79,12 +82,14 @@ class Live:
         known.
         """
         await self._is_open.wait()
-        if self._current is None:
+        if self._current is None or self._is_restored:
             raise unavailable()
         return self._current.served
 
     async def not_ready(self) -> Sequence[str]:
         """Reasons why not; empty is ready. To have missed a switch is none."""
+        if self._is_restored:
+            return ("the live build's store was restored from a backup and has not caught up",)
         if self._current is not None:
             return await self._current.readiness.not_ready()
         if self._catalogue.live is None:
@@ -132,7 +137,12 @@ class Live:
         live = self._catalogue.live
         if live is None:
             raise ConfigError("no index is live: run `millstream up`, which creates one")
+        was_restored, self._is_restored = self._is_restored, bool(live.restored)
+        if self._is_restored:
+            return
         if self._current is not None and self._current.index.identity == live.identity:
+            if was_restored:  # what was read of it before, and kept, was of another index
+                self._swap(self._open(live.identity))
             return
         opened = await self._opened(live.identity)
         if not await self._is_covered(opened, live):

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
 from index.manifest import ChunkId
-from index.model import ChunkRow, DocumentRow, Head, IndexIdentity, Place, RowId, Seq, Vector, head_id
+from index.model import OPEN, ChunkRow, DocumentRow, Head, IndexIdentity, Place, RowId, Seq, Vector, head_id
 from index.port import Acknowledged, DeadRows, Hit, IndexRecord, LegFilter
 from index.record import check_same_record, check_vectors
 from index.weaviate import rows as codec
@@ -53,6 +53,11 @@ class WeaviateIndex:
     def identity(self) -> IndexIdentity:
         """Which build this is."""
         return self._identity
+
+    @property
+    def connection(self) -> int:
+        """Which connection to the store this is."""
+        return self._client.connection
 
     async def create(self, record: IndexRecord) -> None:
         """Create collections and the index record; where they exist, nothing. Raises ConfigError on another record."""
@@ -224,6 +229,12 @@ class WeaviateIndex:
             )
             found += await self._client.search(query)
         return {ChunkId(row.id): codec.row_to_chunk(row) for row in found}
+
+    async def open_chunks(self, document: Document, *, limit: int) -> tuple[ChunkId, ...]:
+        """Up to `limit` chunk rows of a document that are not closed, listed by a manifest or not."""
+        conditions = sweeping.still_open((document.key,), OPEN)
+        found = await self._swept.ids(self._names.chunk, _shard(document.tenant), limit, *conditions)
+        return tuple(ChunkId(id_) for id_ in found)
 
     async def places(self, tenant: Tenant, *, after: Seq, at_most: Seq) -> tuple[Place, ...]:
         """Document rows, valid or not, with after < from_seq <= at_most, oldest first."""

@@ -105,8 +105,11 @@ class Client:
         self._breaker = Breaker()
         self._channel: grpc.aio.Channel | None = None
         self._rpc: _Rpc | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._writes: set[asyncio.Task[None]] = set()
         self._closed = False
+        self.connection = 0
+        """How often the connection was lost: a store that restarts closes it."""
 
     async def search(self, query: Query) -> list[Found]:
         """Rows a query finds. Raises UnknownTenantError, NoCollectionError, ConfigError, TransientError."""
@@ -176,6 +179,8 @@ class Client:
         if self._writes:
             await asyncio.wait(self._writes)
         if self._channel is not None:
+            if self._watch is not None:
+                self._watch.cancel()
             await self._channel.close()
             self._channel = self._rpc = None
 
@@ -190,7 +195,16 @@ class Client:
             else:
                 self._channel = grpc.aio.insecure_channel(self._address.grpc, options)
             self._rpc = cast(_Rpc, weaviate_pb2_grpc.WeaviateStub(self._channel))  # type: ignore[no-untyped-call]
+            self._watch = asyncio.create_task(self._count_losses(self._channel))
         return self._rpc
+
+    async def _count_losses(self, channel: grpc.aio.Channel) -> None:
+        state = channel.get_state()
+        while state is not grpc.ChannelConnectivity.SHUTDOWN:
+            await channel.wait_for_state_change(state)
+            if state is grpc.ChannelConnectivity.READY:
+                self.connection += 1
+            state = channel.get_state()
 
     def _open_for_reading(self) -> _Rpc:
         if not self._breaker.admits(self._now()):

@@ -234,3 +234,18 @@ async def test_streams_of_the_build_before_end_and_requests_under_way_do_not() -
     assert await one.indexes[FIRST].ready(), "it stays open for requests under way"
     await one.live.close()
     assert not await one.indexes[FIRST].ready()
+
+
+async def test_a_restored_build_answers_nobody_until_it_has_caught_up_and_then_anew() -> None:
+    one = await replica()
+    before = await one.live.served()
+    one.say(FIRST, LIVE, **{"index.mutations.g1/0": 5, "restored/0": 1})
+    await one.live.look()
+    with pytest.raises(ProblemError):
+        await one.live.served()
+    assert "backup" in (await one.live.not_ready())[0]
+    one.say(FIRST, LIVE, **{"index.mutations.g1/0": 5})
+    await one.live.look()
+    assert await one.answers_from() == FIRST
+    assert await one.live.served() is not before, "caches and positions are of another index"
+    await one.live.close()

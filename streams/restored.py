@@ -1,0 +1,282 @@
+"""A store that stands where a backup did: noticed, gone back for, and told to readers (design §5).
+
+A commit is told only after its position was published, and heads never go back. So a head behind a commit that
+index.commits tells of means that the store is older than the log: whatever its writers held of it is worth nothing, and
+what was acknowledged since has to come again. Until it has, readers refuse (`index.catalogue`: a restored build).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from index.catalogue import Build, Catalogue, needed, restored
+from index.groups import apply_group, hides_group
+from index.model import Head, IndexIdentity, newest_head
+from index.port import CommitLog, VersionedIndex
+from runtime.kafka import KafkaAdmin, read_topic
+from runtime.log_port import Log
+from runtime.settings import Settings
+from schemas.codec import decode_any, encode
+from schemas.errors import MillstreamError, TransientError
+from schemas.identity import Tenant
+from schemas.records import Commit, Generation, GenerationState, Record, TakeOver
+from schemas.topics import COMMITS, GENERATIONS, HIDES, Topics, mutations_topic
+from streams.background import Background
+from streams.window import Crash, LeaseEndedError
+
+_SLACK = timedelta(minutes=1)
+"""Between the clocks of a writer and of a broker."""
+
+_LOOK_SECONDS = 0.5
+
+log = structlog.get_logger("millstream.streams")
+
+
+class StoreWentBackError(MillstreamError):
+    """The store is older than it was: this process ends, and the next one begins where the store stands."""
+
+
+async def heads_of(index: VersionedIndex) -> dict[Tenant, Head]:
+    """The head that counts, of each tenant. Raises TransientError, BrokenIndexError."""
+    found: dict[Tenant, Head] = {}
+    for tenant in await index.tenants():
+        head = newest_head(await index.heads(tenant))
+        if head is not None:
+            found[tenant] = head
+    return found
+
+
+def behind_what_was_told(
+    heads: Mapping[Tenant, Head], told: Iterable[Record], identity: IndexIdentity
+) -> frozenset[Tenant]:
+    """Tenants whose head is behind a commit of this build. Pure."""
+    return frozenset(
+        commit.tenant
+        for commit in told
+        if isinstance(commit, Commit)
+        and IndexIdentity(commit.generation, commit.incarnation) == identity
+        and (commit.tenant not in heads or commit.seq > heads[commit.tenant].seq)
+    )
+
+
+def published_last(heads: Iterable[Head]) -> datetime | None:
+    """When the last of these heads was published: whatever the store has lost was told later. None: nothing was."""
+    return max((head.published_at for head in heads if head.seq > 0), default=None)
+
+
+def told_since(settings: Settings, since: datetime | None) -> Iterable[Record]:
+    """What index.commits has from about this time on; None: all of it. Blocks. Raises TransientError, DecodeError."""
+    start = None if since is None else KafkaAdmin(settings).offsets_at(COMMITS, _milliseconds(since))
+    for stored in read_topic(settings, COMMITS, start=start):
+        yield decode_any(stored.value or b"")
+
+
+def _milliseconds(since: datetime) -> int:
+    return max(0, round((since - _SLACK).timestamp() * 1000))
+
+
+class StoreWatch:
+    """Whether the store still stands where this process left it: looked at again once the connection was lost."""
+
+    def __init__(self, index: VersionedIndex, went_back: Callable[[], Awaitable[bool]]) -> None:
+        """The store was looked at when this process began."""
+        self._index = index
+        self._went_back = went_back
+        self._confirmed = index.connection
+        self._turn = asyncio.Lock()
+
+    async def confirm(self) -> None:
+        """Raises StoreWentBackError, and TransientError where that cannot be found out."""
+        if self._index.connection == self._confirmed:
+            return
+        async with self._turn:
+            connection = self._index.connection
+            if connection == self._confirmed:
+                return
+            if await self._went_back():
+                raise StoreWentBackError("the store is older than index.commits tells: it was restored from a backup")
+            self._confirmed = connection
+
+
+def confirmed(put: Callable[[int, int], Awaitable[None]], watch: StoreWatch) -> Callable[[int, int], Awaitable[None]]:
+    """Tells the store an offset, but not one that went back: what it has acknowledged is where it has to begin. That
+    is for others to end the process for, so it is a TransientError here.
+    """
+
+    async def put_confirmed(partition: int, offset: int) -> None:
+        try:
+            await watch.confirm()
+        except StoreWentBackError as error:
+            raise TransientError(str(error)) from None
+        await put(partition, offset)
+
+    return put_confirmed
+
+
+class ConfirmedCommits:
+    """A writer's log, in which no take-over lies that began on a store that went back."""
+
+    def __init__(self, commits: CommitLog, watch: StoreWatch) -> None:
+        self._commits = commits
+        self._watch = watch
+
+    async def take_over(self, record: TakeOver) -> int:
+        """See `index.port.CommitLog`. Raises StoreWentBackError."""
+        await self._watch.confirm()
+        return await self._commits.take_over(record)
+
+    async def emit(self, commits: Sequence[Commit]) -> None:
+        """See `index.port.CommitLog`."""
+        await self._commits.emit(commits)
+
+
+async def went_back(index: VersionedIndex, settings: Settings) -> bool:
+    """Whether the store is older than what index.commits tells of it. Raises TransientError."""
+    heads = await heads_of(index)
+    since = published_last(heads.values())
+    found = await asyncio.to_thread(
+        lambda: behind_what_was_told(heads, told_since(settings, since), index.identity),
+    )
+    return bool(found)
+
+
+async def go_back_with_the_store(index: VersionedIndex, admin: KafkaAdmin) -> None:
+    """Let the groups of this build begin where the store stands: at what it has acknowledged, and for the hides, of
+    which it keeps no account, at the time of its newest head. Raises TransientError, also while another process of the
+    group is there, which finds the same and ends.
+    """
+    topic, group = mutations_topic(index.identity.generation), apply_group(index.identity)
+    stored = (await index.acknowledged()).offsets
+    known = await asyncio.to_thread(admin.group_offsets, group, topic)
+    behind = {partition: stored.get(partition, 0) for partition in known if stored.get(partition, 0) < known[partition]}
+    if behind:
+        await asyncio.to_thread(admin.set_group_offsets, group, topic, behind)
+        now = await asyncio.to_thread(admin.group_offsets, group, topic)
+        if any(now[partition] > offset for partition, offset in behind.items()):
+            raise TransientError(f"the store was restored, and group {group} has members yet: trying again")
+    since = published_last((await heads_of(index)).values())
+    hides = (
+        await asyncio.to_thread(admin.begin_offsets, HIDES)
+        if since is None
+        else await asyncio.to_thread(admin.offsets_at, HIDES, _milliseconds(since))
+    )
+    await asyncio.to_thread(admin.set_group_offsets, hides_group(index.identity), HIDES, hides)
+    log.error("store went back", build=str(index.identity), offsets={str(at): to for at, to in behind.items()})
+
+
+class Restoration:
+    """Says in index.generations that this build is restored, and, partition by partition, that it is no more: once it
+    has all that lay in the log then, and history begins there. One for each process that applies.
+    """
+
+    def __init__(
+        self,
+        index: VersionedIndex,
+        settings: Settings,
+        topics: Topics,
+        log_to: Log,
+        *,
+        now: Callable[[], datetime],
+        assigned: Callable[[], frozenset[int]],
+        begin_history: Callable[[Tenant], Awaitable[None]],
+    ) -> None:
+        self._index = index
+        self._settings = settings
+        self._topics = topics
+        self._log = log_to
+        self._now = now
+        self._assigned = assigned
+        self._begin_history = begin_history
+        self._admin = KafkaAdmin(settings)
+        self._topic = mutations_topic(index.identity.generation)
+
+    async def announce(self) -> None:
+        """Readers refuse from now on. Raises TransientError."""
+        catalogue = await self._catalogue()
+        build = catalogue.builds[self._index.identity]
+        ends = await asyncio.to_thread(self._admin.end_offsets, self._topic)
+        hides = await asyncio.to_thread(self._admin.end_offsets, HIDES)
+        asked = needed(self._topic, ends) | needed(HIDES, hides) | restored(ends)
+        is_live = catalogue.live is not None and catalogue.live.identity == build.identity
+        # Of a build that answered once and does not now: its record would make it answer again.
+        state = build.record.state if is_live else GenerationState.BUILDING
+        await self._append(build.record.model_copy(update={"acknowledged": asked, "state": state, "at": self._now()}))
+
+    async def is_under_way(self) -> bool:
+        """Whether the build is restored and does not have all that it has to. Raises TransientError."""
+        build = (await self._catalogue()).builds.get(self._index.identity)
+        return build is not None and bool(build.restored)
+
+    async def look(self) -> bool:
+        """End it for the partitions of this process that have what they have to; whether it is over for all of them.
+        Raises TransientError.
+        """
+        build = (await self._catalogue()).builds[self._index.identity]
+        done = [partition for partition in build.restored & self._assigned() if await self._covers(build, partition)]
+        if not done:
+            return not build.restored
+        for tenant in sorted(await self._index.tenants()):
+            if self._topics.partition(self._topic, tenant=tenant) in done:
+                await self._begin_history(tenant)
+        # Another process may have ended it for its partitions meanwhile, and be undone by this: it looks again.
+        build = (await self._catalogue()).builds[self._index.identity]
+        ended = restored(done)
+        left = {name: offset for name, offset in build.record.acknowledged.items() if name not in ended}
+        await self._append(build.record.model_copy(update={"acknowledged": left, "at": self._now()}))
+        log.info("store has caught up", build=str(self._index.identity), partitions=sorted(done))
+        return False
+
+    async def _covers(self, build: Build, partition: int) -> bool:
+        asked = build.record.acknowledged
+        acknowledged = (await self._index.acknowledged()).offsets
+        if acknowledged.get(partition, 0) < asked.get(f"{self._topic}/{partition}", 0):
+            return False
+        hides = await asyncio.to_thread(self._admin.group_offsets, hides_group(self._index.identity), HIDES)
+        begins = await asyncio.to_thread(self._admin.begin_offsets, HIDES)
+        return max(hides.get(partition, 0), begins.get(partition, 0)) >= asked.get(f"{HIDES}/{partition}", 0)
+
+    async def _catalogue(self) -> Catalogue:
+        return Catalogue().extended(await asyncio.to_thread(lambda: list(read_topic(self._settings, GENERATIONS))))
+
+    async def _append(self, record: Generation) -> None:
+        await self._log.append(GENERATIONS, 0, f"{record.name}-{record.incarnation}", encode(record))
+
+
+class StoreKeeping(Background):
+    """Looks after both, twice a second: a store that went back ends the process, one that has caught up is told."""
+
+    def __init__(
+        self,
+        index: VersionedIndex,
+        watch: StoreWatch,
+        restoration: Restoration,
+        crash: Crash,
+        *,
+        is_restored: bool,
+    ) -> None:
+        """`is_restored`: the store had gone back when this process began."""
+        super().__init__(crash)
+        self._index = index
+        self._watch = watch
+        self._restoration = restoration
+        self._is_restored = is_restored
+        self._is_over = False
+
+    async def start(self) -> None:
+        """Begin; readers are told before anything is written. Raises TransientError."""
+        if self._is_restored and not await self._restoration.is_under_way():
+            await self._restoration.announce()
+        await super().start()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._index.ready()  # a connection that nobody asks for is not made again
+                await self._watch.confirm()
+                if not self._is_over:
+                    self._is_over = await self._restoration.look()
+            except (TransientError, LeaseEndedError) as error:
+                log.debug("the store cannot be looked at", reason=str(error))
+            await asyncio.sleep(_LOOK_SECONDS)

@@ -1,0 +1,129 @@
+"""A store that stands where a backup did: noticed by what index.commits tells, and gone back for."""
+
+import copy
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from index.catalogue import Build, restored
+from index.memory import MemoryIndex
+from index.memory_log import MemoryCommitLog
+from index.model import IndexIdentity, first_head
+from index.reader import Reader
+from index.rows import PositionedMutation
+from runtime.clock import ManualClock
+from schemas.errors import TransientError
+from schemas.identity import Tenant
+from schemas.records import Generation, GenerationState
+from streams.restored import (
+    ConfirmedCommits,
+    StoreWatch,
+    StoreWentBackError,
+    behind_what_was_told,
+    confirmed,
+    heads_of,
+    published_last,
+)
+from tests.unit.index.fakes import IDENTITY, TENANT, mutation, new_index, writer_on
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Store:
+    """A twin whose state is put aside as a backup, and back."""
+
+    def __init__(self, index: MemoryIndex) -> None:
+        self.index = index
+        self.backup = copy.deepcopy(index._shards)
+
+    def put_back(self) -> None:
+        self.index._shards = copy.deepcopy(self.backup)
+        self.index.connection += 1
+
+
+async def written(index: MemoryIndex, log: MemoryCommitLog, items: Collection[PositionedMutation]) -> None:
+    writer = writer_on(index, log)
+    for item in items:
+        await writer.commit([item])
+
+
+async def test_a_head_behind_what_was_told_means_that_the_store_went_back() -> None:
+    index, log = await new_index(), MemoryCommitLog()
+    await written(index, log, [mutation(1, "a", "one")])
+    store = Store(index)
+    assert behind_what_was_told(await heads_of(index), log.records, IDENTITY) == frozenset()
+    await written(index, log, [mutation(2, "a", "two")])
+    assert behind_what_was_told(await heads_of(index), log.records, IDENTITY) == frozenset()
+    store.put_back()
+    assert behind_what_was_told(await heads_of(index), log.records, IDENTITY) == {TENANT}
+    assert behind_what_was_told(await heads_of(index), log.records, IndexIdentity("g1", "other")) == frozenset()
+
+
+async def test_a_tenant_whose_shard_is_not_in_the_backup_went_back_too() -> None:
+    index, log = await new_index(), MemoryCommitLog()
+    await written(index, log, [mutation(3, "a", "one")])
+    assert behind_what_was_told({}, log.records, IDENTITY) == {TENANT}
+
+
+def test_an_empty_store_was_never_published_to() -> None:
+    head = first_head(TENANT, AT)
+    assert published_last([head]) is None
+    later = replace(head, seq=3, published_at=datetime(2026, 2, 1, tzinfo=UTC))
+    assert published_last([head, later]) == later.published_at
+
+
+async def test_a_writer_takes_over_again_once_the_connection_was_lost() -> None:
+    index, log = await new_index(), MemoryCommitLog()
+    writer = writer_on(index, log)
+    await writer.commit([mutation(4, "a", "one")])
+    await writer.commit([mutation(5, "a", "two")])
+    index.connection += 1
+    await writer.commit([mutation(6, "a", "three")])
+    assert [type(record).__name__ for record in log.records] == ["TakeOver", "Commit", "Commit", "TakeOver", "Commit"]
+
+
+async def test_nothing_is_taken_over_and_no_offset_told_where_the_store_went_back() -> None:
+    index, log = await new_index(), MemoryCommitLog()
+
+    async def went_back() -> bool:
+        return bool(behind_what_was_told(await heads_of(index), log.records, IDENTITY))
+
+    store, watch = Store(index), StoreWatch(index, went_back)
+    writer = writer_on(index, ConfirmedCommits(log, watch))
+    await writer.commit([mutation(7, "a", "one")])
+    index.connection += 1
+    await watch.confirm()  # a restart alone
+    before = len(log.records)
+    store.put_back()
+    with pytest.raises(StoreWentBackError):
+        await writer.commit([mutation(8, "a", "two")])
+    with pytest.raises(TransientError):
+        await confirmed(index.put_acknowledged, watch)(0, 7)
+    assert len(log.records) == before
+    assert (await index.acknowledged()).offsets == {}
+
+
+async def test_a_reader_refuses_a_store_that_shows_less_than_it_has_seen() -> None:
+    index, log = await new_index(), MemoryCommitLog()
+    reader = Reader(index, ManualClock())
+    store = Store(index)
+    await written(index, log, [mutation(9, "a", "one")])
+    assert (await reader.position(TENANT)).seq == 1
+    store.put_back()
+    with pytest.raises(TransientError, match="older than it was"):
+        await reader.position(TENANT)
+    await written(index, log, [mutation(10, "a", "again")])
+    assert (await reader.position(TENANT)).seq == 1
+
+
+def test_a_restored_build_is_marked_for_each_partition_beside_what_it_needs() -> None:
+    record = Generation(name="g1", incarnation="i1", state=GenerationState.LIVE, recipe="r", at=AT)
+    assert Build(record, 0).restored == frozenset()
+    asked = {"index.mutations.g1/0": 5, **restored({0, 3})}
+    assert Build(record.model_copy(update={"acknowledged": asked}), 1).restored == {0, 3}
+
+
+def test_tenants_are_told_apart() -> None:
+    assert behind_what_was_told({Tenant("other"): first_head(Tenant("other"), AT)}, [], IDENTITY) == frozenset()
