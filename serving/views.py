@@ -1,6 +1,8 @@
 """The routes: decode, call the flow, encode. A doc_id is one percent-encoded path segment, slashes included."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import orjson
@@ -20,12 +22,14 @@ from serving.event_stream import send_events
 from serving.incoming import parse
 from serving.models import MAX_SEQ, TokenRequest, point_in_time
 from serving.openapi import openapi
-from serving.problems import Problem, ProblemError, bad_request
+from serving.problems import Problem, ProblemError, bad_request, unavailable
 from serving.tokens import Tokens
 from serving.turn import Incoming, Noted
 
 NOTED = web.RequestKey("noted", Noted)
 REQUEST_ID = web.RequestKey("request_id", str)
+_DOCUMENT_SECONDS = 6.0
+"""Longest that reading a document or its versions may take; questions have a limit of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +75,30 @@ class Views:
         _only(request, "as_of", "text")
         text = _flag(request, "text", default=False)
         source, doc_id = _place(request)
-        found = await (await self._served()).documents.document(
-            caller,
-            source,
-            doc_id,
-            as_of=_as_of(request),
-            text=text,
-            request_id=request[REQUEST_ID],
-        )
+        async with _in_time():
+            found = await (await self._served()).documents.document(
+                caller,
+                source,
+                doc_id,
+                as_of=_as_of(request),
+                text=text,
+                request_id=request[REQUEST_ID],
+            )
         return _json(found)
 
     async def versions(self, request: web.Request) -> web.Response:
         caller = self._caller(request)
         _only(request, "limit", "below")
         source, doc_id = _place(request)
-        found = await (await self._served()).documents.versions(
-            caller,
-            source,
-            doc_id,
-            limit=_number(request, "limit", 1, MAX_VERSIONS) or 50,
-            below=_number(request, "below", 1, MAX_SEQ),
-            request_id=request[REQUEST_ID],
-        )
+        async with _in_time():
+            found = await (await self._served()).documents.versions(
+                caller,
+                source,
+                doc_id,
+                limit=_number(request, "limit", 1, MAX_VERSIONS) or 50,
+                below=_number(request, "below", 1, MAX_SEQ),
+                request_id=request[REQUEST_ID],
+            )
         return _json(found)
 
     async def token(self, request: web.Request) -> web.Response:
@@ -123,6 +129,16 @@ class Views:
         noted.tenant, noted.subject_hash = caller.tenant, caller.subject_hash
         require(caller, QUERY)
         return caller
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    """A few reads of a slow store, each in its own time, add up: then it is 503 as well."""
+    try:
+        async with asyncio.timeout(_DOCUMENT_SECONDS):
+            yield
+    except TimeoutError:
+        raise unavailable() from None
 
 
 def _resumed(request: web.Request, changes: Changes) -> Seq | None:

@@ -16,7 +16,7 @@ from runtime.clock import Clock
 from runtime.health import serving_health
 from runtime.metrics import LAG, Metrics
 from streams.app import StageApp
-from streams.core.progress import Observation, Progress, Verdict
+from streams.core.progress import Limits, Observation, Progress, Verdict
 
 _WATCH_SECONDS = 1.0
 _LET_GO_SECONDS = 10.0
@@ -74,6 +74,7 @@ class StageProcess:
     stops: Sequence[Hook] = ()
     """In the order in which they are called."""
     verdict: Verdict = field(default_factory=lambda: Verdict(("starting",)))
+    limits: Limits = field(default_factory=Limits)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set it, or send SIGTERM or SIGINT, and the process stops."""
 
@@ -103,7 +104,7 @@ class StageProcess:
 
     async def _watch(self) -> bool:
         """Until `stop` is set or a crash; whether it was a crash."""
-        progress = Progress(self.clock.monotonic())
+        progress = Progress(self.clock.monotonic(), self.limits)
         while not self.stop.is_set():
             if self.app.should_stop:
                 log.error("stage crashed", stage=self.stage, exc_info=self.app.crash_reason)

@@ -1,0 +1,47 @@
+"""Waits, before a stage is built, until the parts it stands on answer.
+
+A process that ends because a part is away is started again by its supervisor, which gives up one that dies too often:
+an outage of minutes must not take a stage away for good. Meanwhile the process has no /readyz, so nobody counts on it.
+"""
+
+import asyncio
+
+import structlog
+
+from runtime.kafka import KafkaAdmin
+from runtime.settings import Settings
+
+_ANSWER_SECONDS = 3.0
+_FIRST_WAIT_SECONDS = 0.2
+_LONGEST_WAIT_SECONDS = 2.0
+
+log = structlog.get_logger("millstream.streams")
+
+
+async def until_parts_answer(settings: Settings, *, store: bool) -> None:
+    """Returns once Kafka does; with `store`, Weaviate as well. Tells once what it waits for."""
+    admin = KafkaAdmin(settings, seconds=_ANSWER_SECONDS)
+    pause, told = _FIRST_WAIT_SECONDS, ""
+    while missing := await _missing(settings, admin, store=store):
+        if missing != told:
+            log.warning("waits for a part", part=missing)
+        told = missing
+        await asyncio.sleep(pause)
+        pause = min(_LONGEST_WAIT_SECONDS, 2 * pause)
+
+
+async def _missing(settings: Settings, admin: KafkaAdmin, *, store: bool) -> str:
+    """A part that does not answer; empty where all do."""
+    if not await asyncio.to_thread(admin.ready):
+        return "kafka"
+    return "weaviate" if store and not await _store_answers(settings) else ""
+
+
+async def _store_answers(settings: Settings) -> bool:
+    from index.weaviate import open_index  # imported here: only `apply` carries the store's client
+
+    index = open_index(settings)
+    try:
+        return await index.ready()
+    finally:
+        await index.close()
