@@ -12,7 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 import numpy as np
@@ -21,23 +21,21 @@ from benchmarks.corpus import document, questions
 from benchmarks.progress import Progress
 from benchmarks.quantiles import Quantiles, quantiles
 from benchmarks.results import Figure, Setting, Setup
+from benchmarks.scratch import Part, mutation_of, plain_index, scratch_index
 from index.embedding.fastembed_model import load_embedder
 from index.embedding.port import Embedder
 from index.memory_log import MemoryCommitLog
-from index.model import ChunkSubject, IndexIdentity, Vector, chunk_hash, content_hash, first_head
-from index.port import IndexRecord
+from index.model import IndexIdentity, Vector
 from index.reader import Question, Reader
 from index.rows import PositionedMutation
 from index.sweeper import BUSY_SECONDS, SweepPolicy
-from index.weaviate import StoreAddress, WeaviateIndex
+from index.weaviate import WeaviateIndex
 from index.writer import TenantWriter
 from runtime.clock import SystemClock
 from runtime.settings import Settings
 from schemas.errors import TransientError
 from schemas.identity import PUBLIC, DocId, Document, Source, Tenant
-from schemas.records import Chunk, Content, Coordinates, Mutation, Origin
-from schemas.topics import CHANGES
-from schemas.versions import RANKS, Op, Version
+from schemas.records import Coordinates
 
 PREFIX = "MsBench"
 _TENANT = Tenant("churn")
@@ -64,7 +62,7 @@ class ChurnPlan:
 class Texts:
     """Chunks and questions with their vectors, embedded once for all runs."""
 
-    chunks: Sequence[Sequence[tuple[str, str, Vector]]]
+    chunks: Sequence[Sequence[Part]]
     """Of each document: heading, text, vector."""
     asked: Sequence[tuple[str, Vector]]
 
@@ -130,19 +128,11 @@ class Corpus:
 @asynccontextmanager
 async def _corpus(settings: Settings, dimension: int, history: timedelta) -> AsyncIterator[Corpus]:
     """An empty one, dropped at the end."""
-    identity = IndexIdentity("bench", uuid.uuid4().hex[:12])
-    key = settings.weaviate_api_key.get_secret_value()
-    address = StoreAddress(settings.weaviate_http, settings.weaviate_grpc, key, settings.weaviate_secure)
-    index, clock = WeaviateIndex(address, identity, prefix=PREFIX), SystemClock()
-    policy = SweepPolicy(history=lambda: history)
-    try:
-        await index.create(IndexRecord(identity, {}, {}, dimension, clock.now()))
-        await index.create_tenant(first_head(_TENANT, clock.now()))
+    open_index = plain_index(IndexIdentity("bench", uuid.uuid4().hex[:12]), PREFIX)
+    async with scratch_index(settings, open_index, _TENANT, dimension) as index:
+        clock, policy = SystemClock(), SweepPolicy(history=lambda: history)
         writer = TenantWriter(index, MemoryCommitLog(), _TENANT, clock, name="bench", sweep=policy)
         yield Corpus(index, writer, Reader(index, clock))
-    finally:
-        await index.drop()
-        await index.close()
 
 
 def _embed(plan: ChurnPlan, embedder: Embedder, progress: Progress) -> Texts:
@@ -150,7 +140,8 @@ def _embed(plan: ChurnPlan, embedder: Embedder, progress: Progress) -> Texts:
     for number in range(plan.documents):
         _, *parts = document(number, plan.sections).body.split("\n\n## ")
         vectors = embedder.embed(parts)
-        chunks.append([(part.split("\n", 1)[0], part, vector) for part, vector in zip(parts, vectors, strict=True)])
+        pairs = zip(parts, vectors, strict=True)
+        chunks.append([Part((text.split("\n", 1)[0],), text, vector) for text, vector in pairs])
         progress("embedding the corpus", number + 1, plan.documents)
     found = [one.text for one in questions(plan.documents * plan.sections, plan.questions, plan.seed)]
     return Texts(chunks, [(text, embedder.embed_query(text)) for text in found])
@@ -212,7 +203,7 @@ def _mutations(plan: ChurnPlan, texts: Texts, versions: range) -> Iterator[Posit
             ]
             offset = version * plan.documents + number
             yield PositionedMutation(
-                _mutation(of, changed, offset), Coordinates(topic=_TOPIC, partition=0, offset=offset)
+                mutation_of(of, of.doc_id, changed, offset), Coordinates(topic=_TOPIC, partition=0, offset=offset)
             )
 
 
@@ -221,51 +212,12 @@ def _revision(version: int, place: int, sections: int) -> int:
     return max(0, version - (version - place - 1) % sections)
 
 
-def _revised(chunk: tuple[str, str, Vector], revision: int, chance: np.random.Generator) -> tuple[str, str, Vector]:
-    heading, text, vector = chunk
+def _revised(part: Part, revision: int, chance: np.random.Generator) -> Part:
     if revision == 0:
-        return chunk
-    moved = vector + np.float32(_NOISE) * chance.standard_normal(len(vector)).astype(np.float32)
+        return part
+    moved = part.vector + np.float32(_NOISE) * chance.standard_normal(len(part.vector)).astype(np.float32)
     length = np.float32(np.linalg.norm(moved))
-    return heading, f"{text}\n\nRevision {revision}.", (moved / length).astype(np.float32)
-
-
-def _mutation(of: Document, parts: Sequence[tuple[str, str, Vector]], offset: int) -> Mutation:
-    chunks = tuple(
-        Chunk(
-            ordinal=place,
-            text=text,
-            heading_path=(heading,),
-            hash=chunk_hash(ChunkSubject(of, text, of.doc_id, (heading,), "markdown", "en", ())),
-            embedded_hash=f"{place}",
-            start=0,
-            end=len(text),
-            vector=vector.astype("<f4").tobytes(),
-        )
-        for place, (heading, text, vector) in enumerate(parts)
-    )
-    now = datetime.now(UTC)
-    return Mutation(
-        tenant=of.tenant,
-        source=of.source,
-        doc_id=of.doc_id,
-        op=Op.UPSERT,
-        version=Version(1, offset, RANKS[Op.UPSERT]),
-        content=Content(
-            chunks=chunks,
-            content_hash=content_hash(chunk.hash for chunk in chunks),
-            title=of.doc_id,
-            kind="markdown",
-            language="en",
-            pipeline="bench",
-        ),
-        default_acl=(PUBLIC,),
-        change=Coordinates(topic=CHANGES, partition=0, offset=offset),
-        origin=Origin(connector="bench", reference=f"{offset}"),
-        event_id=f"{offset}",
-        received_at=now,
-        prepared_at=now,
-    )
+    return Part(part.heading_path, f"{part.text}\n\nRevision {revision}.", (moved / length).astype(np.float32))
 
 
 async def _ask(corpus: Corpus, unchanged: Corpus, texts: Texts) -> Asked:

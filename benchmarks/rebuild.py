@@ -12,18 +12,16 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.progress import Progress
 from benchmarks.quantiles import quantiles
 from benchmarks.results import Figure, Setting, Setup
+from benchmarks.scratch import Part, mutation_of, scratch_index
 from index.manifest import ChunkId
 from index.memory_log import MemoryCommitLog
-from index.model import ChunkRow, ChunkSubject, IndexIdentity, chunk_hash, content_hash, first_head
-from index.port import IndexRecord
+from index.model import ChunkRow, IndexIdentity
 from index.weaviate import StoreAddress, WeaviateIndex
 from index.writer import TenantWriter
 from runtime.aio_kafka import KafkaSpan, LogProducer
@@ -32,10 +30,9 @@ from runtime.declarations import load_topics
 from runtime.kafka import KafkaAdmin
 from runtime.settings import Settings
 from schemas.codec import encode
-from schemas.identity import PUBLIC, DocId, Document, Source, Tenant
-from schemas.records import Chunk, Content, Coordinates, Mutation, Origin
-from schemas.topics import CHANGES, mutations_topic
-from schemas.versions import RANKS, Op, Version
+from schemas.identity import DocId, Document, Source, Tenant
+from schemas.records import Coordinates, Mutation
+from schemas.topics import mutations_topic
 from streams.build import ROWS_AT_ONCE, Build, SilentCommits
 
 DIMENSION = 384
@@ -160,18 +157,13 @@ async def _bare(
 
 @asynccontextmanager
 async def _index(settings: Settings, identity: IndexIdentity) -> AsyncIterator[_Tapped]:
-    """An empty one, dropped at the end."""
-    key = settings.weaviate_api_key.get_secret_value()
-    address = StoreAddress(settings.weaviate_http, settings.weaviate_grpc, key, settings.weaviate_secure)
-    index, clock = _Tapped(address, identity, prefix=PREFIX), SystemClock()
-    index.rows = []
-    try:
-        await index.create(IndexRecord(identity, {}, {}, DIMENSION, clock.now()))
-        await index.create_tenant(first_head(_TENANT, clock.now()))
+    def tapped(address: StoreAddress) -> _Tapped:
+        index = _Tapped(address, identity, prefix=PREFIX)
+        index.rows = []
+        return index
+
+    async with scratch_index(settings, tapped, _TENANT, DIMENSION) as index:
         yield index
-    finally:
-        await index.drop()
-        await index.close()
 
 
 def mutations(plan: RebuildPlan) -> Iterator[Mutation]:
@@ -185,46 +177,8 @@ def mutations(plan: RebuildPlan) -> Iterator[Mutation]:
         vectors = near + _SPREAD * chance.standard_normal(near.shape).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         texts = [" ".join(chance.choice(_WORDS, size=plan.words)) + f" {number}" for _ in range(plan.chunks)]
-        yield _mutation(of, texts, vectors.astype("<f4"), number)
-
-
-def _mutation(of: Document, texts: Sequence[str], vectors: npt.NDArray[np.float32], offset: int) -> Mutation:
-    title = f"Document {of.doc_id}"
-    chunks = tuple(
-        Chunk(
-            ordinal=place,
-            text=text,
-            heading_path=(),
-            hash=chunk_hash(ChunkSubject(of, text, title, (), "markdown", "en", ())),
-            embedded_hash=f"{of.doc_id}/{place}",
-            start=0,
-            end=len(text),
-            vector=vector.tobytes(),
-        )
-        for place, (text, vector) in enumerate(zip(texts, vectors, strict=True))
-    )
-    now = datetime.now(UTC)
-    return Mutation(
-        tenant=of.tenant,
-        source=of.source,
-        doc_id=of.doc_id,
-        op=Op.UPSERT,
-        version=Version(1, offset, RANKS[Op.UPSERT]),
-        content=Content(
-            chunks=chunks,
-            content_hash=content_hash(chunk.hash for chunk in chunks),
-            title=title,
-            kind="markdown",
-            language="en",
-            pipeline="bench",
-        ),
-        default_acl=(PUBLIC,),
-        change=Coordinates(topic=CHANGES, partition=0, offset=offset),
-        origin=Origin(connector="bench", reference=f"{offset}"),
-        event_id=f"{offset}",
-        received_at=now,
-        prepared_at=now,
-    )
+        parts = [Part((), text, vector) for text, vector in zip(texts, vectors, strict=True)]
+        yield mutation_of(of, f"Document {of.doc_id}", parts, number)
 
 
 def _figure(plan: RebuildPlan, rates: _Rates, setup: Setup) -> Figure:

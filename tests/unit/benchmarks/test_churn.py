@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from benchmarks.churn import ChurnPlan, Texts, _mutations, _revision
+from benchmarks.scratch import Part
 
 
 def _texts(documents: int, sections: int) -> Texts:
     vector = np.full(8, 8**-0.5, dtype=np.float32)
-    return Texts([[(f"h{place}", f"t{place}", vector) for place in range(sections)] for _ in range(documents)], [])
+    return Texts(
+        [[Part((f"h{place}",), f"t{place}", vector) for place in range(sections)] for _ in range(documents)], []
+    )
 
 
 def test_every_version_changes_one_section_of_every_document() -> None:
