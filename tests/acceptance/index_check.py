@@ -1,11 +1,15 @@
-"""The whole index against what sources had acknowledged: states, chunk rows, both legs, seqs, commits."""
+"""The whole index against documents.changes, by the serial reference, and against what sources had acknowledged:
+states, versions, acls, manifests, chunk rows, both legs, seqs, commits.
+"""
 
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 
+from index.manifest import ChunkId
 from index.model import ChunkRow, DocumentRow, Published
 from index.port import VersionedIndex
 from index.reader import Filters, Question, Reader
@@ -14,16 +18,44 @@ from runtime.clock import SystemClock
 from runtime.declarations import load_sources
 from runtime.kafka import read_topic
 from runtime.settings import Settings
-from schemas.codec import decode_any
+from schemas.codec import decode, decode_any
 from schemas.identity import Document, Source, Tenant
-from schemas.records import Commit
-from schemas.topics import COMMITS
+from schemas.records import Commit, DeadLetter
+from schemas.topics import CHANGES, COMMITS, DLQ
 from tests.acceptance.ledger import Expected
+from tests.reference import Expected as Promised
+from tests.reference import differences, logged, reference
 
 LEG = 200
 """More than any document has chunks."""
 AT_ONCE = 8
 JUST = timedelta(seconds=10)
+EDITION = "Edition "
+
+
+class Kind(StrEnum):
+    """What is wrong."""
+
+    STATE = "state"
+    """A document is not what the log, or its source, says."""
+    SEQ = "seq"
+    """A seq without a document row, or with several; a change made visible twice."""
+    COMMIT = "commit"
+    """index.commits tells something else."""
+    CHUNK = "chunk"
+    """A chunk row is missing, of another text, or found where it should not be."""
+    HOLE = "hole"
+    """A chunk row does not find itself in a leg."""
+    DUPLICATE = "duplicate"
+    """A chunk row is found twice by one leg."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong."""
+
+    kind: Kind
+    text: str
 
 
 @dataclass(frozen=True)
@@ -39,6 +71,18 @@ class StoreKills:
         return written is not None and any(abs(kill - written) <= JUST for kill in self.at)
 
 
+@dataclass(slots=True)
+class Checked:
+    """What was compared, and what is wrong with it."""
+
+    documents: int = 0
+    rows: int = 0
+    chunks: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    excused: list[Fault] = field(default_factory=list)
+    """Vector entries that a killed store lost."""
+
+
 async def check_index(
     settings: Settings,
     tenant: Tenant,
@@ -46,10 +90,23 @@ async def check_index(
     kills: StoreKills,
     *,
     is_rebuilt: bool = False,
-) -> list[str]:
+) -> list[Fault]:
     """Everything that is wrong with a tenant's index; empty is equal. What a rebuilt one passed through before its
     history began was told nobody.
     """
+    return (await checked_index(settings, tenant, written, kills, is_rebuilt=is_rebuilt)).faults
+
+
+async def checked_index(
+    settings: Settings,
+    tenant: Tenant,
+    written: Iterable[tuple[Document, Expected]],
+    kills: StoreKills,
+    *,
+    is_rebuilt: bool = False,
+) -> Checked:
+    """The same, with what it was compared by."""
+    promised = promised_documents(settings, tenant)
     index = open_index(settings)
     try:
         reader = Reader(index, SystemClock())
@@ -59,24 +116,26 @@ async def check_index(
         valid = [row for row in rows if published.is_valid(row)]
         newest = newest_rows(published, rows)
         untold = published.head.history_from if is_rebuilt else 0
-        faults = [*log_faults(published, valid), *commit_faults(settings, published, valid, untold)]
+        found = Checked(len(promised), len(valid))
+        found.faults += [Fault(Kind.STATE, text) for text in differences(promised, newest)]
+        found.faults += [Fault(Kind.SEQ, text) for text in seq_faults(published, valid)]
+        found.faults += [Fault(Kind.COMMIT, text) for text in commit_faults(settings, published, valid, untold)]
         for document, expected in written:
-            faults += state_faults(newest.get(document), document, expected)
-        places = asyncio.Semaphore(AT_ONCE)
+            found.faults += [Fault(Kind.STATE, text) for text in state_faults(newest.get(document), document, expected)]
         times = {row.from_seq: row.committed_at for row in valid}
-
-        def excused(chunk: ChunkRow) -> bool:
-            return kills.explain(times.get(chunk.from_seq))
-
-        async def of_chunks(row: DocumentRow) -> list[str]:
-            async with places:
-                return await chunk_faults(index, reader, row, excused)
-
-        for found in await asyncio.gather(*(of_chunks(row) for row in newest.values() if row.is_present)):
-            faults += found
-        return faults
+        check = _Chunks(index, reader, promised, lambda chunk: kills.explain(times.get(chunk.from_seq)), found)
+        await asyncio.gather(*(check.of(row) for row in newest.values() if row.is_present))
+        return found
     finally:
         await index.close()
+
+
+def promised_documents(settings: Settings, tenant: Tenant) -> dict[Document, Promised]:
+    """What documents.changes says of a tenant; what is a dead letter says nothing."""
+    letters = [decode(record.value or b"", DeadLetter) for record in read_topic(settings, DLQ)]
+    dead = {str(letter.origin) for letter in letters}
+    changes = logged(read_topic(settings, CHANGES))
+    return reference(one for one in changes if one.change.tenant == tenant and str(one.at) not in dead)
 
 
 def newest_rows(published: Published, rows: Sequence[DocumentRow]) -> Mapping[Document, DocumentRow]:
@@ -88,7 +147,7 @@ def newest_rows(published: Published, rows: Sequence[DocumentRow]) -> Mapping[Do
     return {document: row for document, row in states.items() if row is not None}
 
 
-def log_faults(published: Published, valid: Sequence[DocumentRow]) -> list[str]:
+def seq_faults(published: Published, valid: Sequence[DocumentRow]) -> list[str]:
     """Every seq up to the head has exactly one document row, and no change was made visible twice."""
     seqs = sorted(row.from_seq for row in valid)
     if seqs != list(range(1, published.seq + 1)):
@@ -120,41 +179,74 @@ def commit_faults(settings: Settings, published: Published, valid: Sequence[Docu
 
 def state_faults(row: DocumentRow | None, document: Document, expected: Expected) -> list[str]:
     """The newest acknowledged state of a document is the one at the head."""
+    if not expected.edition:
+        return [f"{document.key} is there, and was deleted"] if row is not None and row.is_present else []
     if row is None:
         return [f"{document.key} is not in the index"]
-    if not expected.edition:
-        return [f"{document.key} is there, and was deleted"] if row.is_present else []
     faults = []
-    if not row.is_present or row.title != f"Edition {expected.edition}" or len(row.manifest) != expected.parts:
+    if not row.is_present or row.title != EDITION + expected.edition or len(row.manifest) != expected.parts:
         faults.append(f"{document.key} holds {row.title!r} ({len(row.manifest)} chunks), acknowledged was {expected}")
     if row.acl != expected.acl:
         faults.append(f"{document.key} may be read by {row.acl}, acknowledged was {expected}")
     return faults
 
 
-async def chunk_faults(
-    index: VersionedIndex, reader: Reader, row: DocumentRow, excused: Callable[[ChunkRow], bool]
-) -> list[str]:
+def texts_of(promised: Promised) -> list[str] | None:
+    """The texts that a document of the tests' own writers has, sorted; None for another's."""
+    if promised.body is None or not (promised.title or "").startswith(EDITION):
+        return None
+    return sorted(line for line in promised.body.decode().splitlines() if line.startswith("In edition"))
+
+
+@dataclass(slots=True)
+class _Chunks:
     """Every chunk row of a manifest is there, of this edition, and found once in each leg; nothing else is found."""
-    document, key = row.document, row.document.key
-    wanted = [entry.chunk_id for entry in row.manifest]
-    chunks = await index.chunks(document.tenant, wanted, vectors=True)
-    if set(chunks) != set(wanted) or len(set(wanted)) != len(wanted):
-        return [f"{key}: {len(set(wanted) - set(chunks))} chunk rows of its manifest are missing"]
-    first = chunks[wanted[0]]
-    faults = [f"{key}: a chunk row of another edition" for chunk in chunks.values() if chunk.title != row.title]
-    found = await reader.retrieve(_question(row, first))
-    for leg, hits in (("vectors", found.vector), ("words", found.lexical)):
-        counted = Counter(hit.chunk_id for hit in hits)
-        faults += [
-            f"{key}: {chunk_id} is found {count} times by {leg}" for chunk_id, count in counted.items() if count > 1
-        ]
-        missing = {chunk_id for chunk_id in wanted if chunk_id not in counted}
-        if leg == "vectors":
-            missing = {chunk_id for chunk_id in missing if not excused(chunks[chunk_id])}
-        if missing or not set(counted) <= set(wanted):
-            faults.append(f"{key}: {leg} find {len(counted)} chunks, of {len(wanted)} they miss {len(missing)}")
-    return faults
+
+    index: VersionedIndex
+    reader: Reader
+    promised: Mapping[Document, Promised]
+    excused: Callable[[ChunkRow], bool]
+    found: Checked
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+
+    async def of(self, row: DocumentRow) -> None:
+        """Check those of one document."""
+        async with self.places:
+            key, wanted = row.document.key, [entry.chunk_id for entry in row.manifest]
+            chunks = await self.index.chunks(row.document.tenant, wanted, vectors=True)
+            self.found.chunks += len(chunks)
+            if set(chunks) != set(wanted) or len(set(wanted)) != len(wanted):
+                self._fault(
+                    Kind.CHUNK, f"{key}: {len(set(wanted) - set(chunks))} chunk rows of its manifest are missing"
+                )
+                return
+            self._check_texts(row, chunks)
+            retrieved = await self.reader.retrieve(_question(row, chunks[wanted[0]]))
+            for leg, hits in (("vectors", retrieved.vector), ("words", retrieved.lexical)):
+                self._check_leg(key, leg, [hit.chunk_id for hit in hits], chunks)
+
+    def _check_texts(self, row: DocumentRow, chunks: Mapping[ChunkId, ChunkRow]) -> None:
+        promised = self.promised.get(row.document)
+        texts = None if promised is None else texts_of(promised)
+        if texts is not None and sorted(chunk.text for chunk in chunks.values()) != texts:
+            self._fault(Kind.CHUNK, f"{row.document.key}: chunk rows of another text")
+        if any(chunk.title != row.title for chunk in chunks.values()):
+            self._fault(Kind.CHUNK, f"{row.document.key}: a chunk row of another edition")
+
+    def _check_leg(self, key: str, leg: str, hits: Sequence[ChunkId], chunks: Mapping[ChunkId, ChunkRow]) -> None:
+        counted = Counter(hits)
+        for chunk_id, count in counted.items():
+            if count > 1:
+                self._fault(Kind.DUPLICATE, f"{key}: {chunk_id} is found {count} times by {leg}")
+            if chunk_id not in chunks:
+                self._fault(Kind.CHUNK, f"{key}: {leg} find {chunk_id}, which its manifest does not list")
+        for chunk_id in chunks.keys() - counted.keys():
+            fault = Fault(Kind.HOLE, f"{key}: {chunk_id} is not found by {leg}")
+            excused = leg == "vectors" and self.excused(chunks[chunk_id])
+            (self.found.excused if excused else self.found.faults).append(fault)
+
+    def _fault(self, kind: Kind, text: str) -> None:
+        self.found.faults.append(Fault(kind, text))
 
 
 def _question(row: DocumentRow, chunk: ChunkRow) -> Question:

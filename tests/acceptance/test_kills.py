@@ -10,7 +10,7 @@ import pytest
 
 from infra.local.status import LAUNCHER_LOCK, PROCESSES_LOCK, UnitStatus, lock_is_held
 from schemas.identity import Tenant
-from tests.acceptance.index_check import StoreKills, check_index
+from tests.acceptance.index_check import Fault, StoreKills, check_index
 from tests.acceptance.installation import Installation, eventually
 from tests.acceptance.ledger import Writer, Writers
 from tests.integration.parts.traces import processes_left
@@ -53,10 +53,10 @@ def kill(installation: Installation, name: str) -> UnitStatus:
     return unit
 
 
-def faults(installation: Installation, writers: Sequence[Writer], kills: StoreKills) -> list[str]:
+def faults(installation: Installation, writers: Sequence[Writer], kills: StoreKills) -> list[Fault]:
     """What differs between the index and what was acknowledged."""
     installation.settle()
-    found: list[str] = []
+    found: list[Fault] = []
     for tenant in ("aurora", "harbor"):
         written = [each for writer in writers if writer.tenant == tenant for each in writer.documents()]
         found += asyncio.run(check_index(installation.settings, Tenant(tenant), written, kills))

@@ -20,7 +20,7 @@ from schemas.errors import TransientError
 from schemas.identity import Document, Tenant
 from schemas.topics import HIDES, mutations_topic
 from streams.groups import apply_group, hides_group
-from tests.acceptance.index_check import StoreKills, check_index
+from tests.acceptance.index_check import Fault, StoreKills, check_index
 from tests.acceptance.installation import Installation, eventually
 from tests.acceptance.ledger import Writer, Writers, upsert
 
@@ -93,10 +93,10 @@ def settle(installation: Installation, name: str) -> None:
     eventually(f"{name} has hidden everything", lambda: not any(admin.lag(hides_group(identity), HIDES).values()))
 
 
-def faults(installation: Installation, writers: Sequence[Writer], name: str) -> list[str]:
+def faults(installation: Installation, writers: Sequence[Writer], name: str) -> list[Fault]:
     """What differs between a build and what was acknowledged."""
     settle(installation, name)
-    found: list[str] = []
+    found: list[Fault] = []
     for tenant in ("aurora", "harbor"):
         written = [each for writer in writers if writer.tenant == tenant for each in writer.documents()]
         settings = of_build(installation.settings, name)

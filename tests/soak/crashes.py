@@ -1,0 +1,129 @@
+"""One run of kills: write, kill, watch, settle, compare."""
+
+import asyncio
+import multiprocessing
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from index.weaviate import open_index
+from runtime.settings import Settings
+from schemas.identity import Document
+from tests.soak import outcome
+from tests.soak.kills import Killer, lanes_of
+from tests.soak.scene import Scene, scene
+from tests.soak.watch import Seen, Watcher, watch
+from tests.soak.writers import AtWork, RowWriter, WebhookWriter, writers_of
+
+Say = Callable[[str], None]
+_SAY_SECONDS = 15.0
+_HISTORY_SECONDS = 75.0
+"""How often the history of one tenant comes or goes."""
+_READ_PAUSE = 0.15
+DIMENSION = 384
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long, and how much."""
+
+    seconds: float
+    seed: int
+    pause: float = 0.5
+    part_seconds: float = 55.0
+
+
+def run(folder: Path, plan: Plan, say: Say) -> tuple[Mapping[str, object], bool]:
+    """The summary, and whether nothing was wrong."""
+    started = time.monotonic()
+    with scene(folder) as made:
+        say("the installation runs")
+        writers = writers_of(made, plan.seed, plan.pause)
+        killer = Killer(made, plan.seed, lanes_of(made, plan.seed), part_seconds=plan.part_seconds)
+        seen = Seen()
+        with watching(made, writers, seen, plan.seed):
+            with AtWork(writers) as at_work, killer:
+                _let_run(made, plan, at_work, killer, writers, say)
+            say("no more events: waiting until everything is applied")
+            made.put_in_force()
+            say(f"settled in {outcome.settle(made):.0f} s: comparing")
+        checked = outcome.compared(made, writers, killer)
+        found = outcome.summary(made, writers, killer, seen, checked, time.monotonic() - started)
+    return {"command": f"kills --seconds {plan.seconds:g} --seed {plan.seed}", **found}, outcome.is_clean(found)
+
+
+def _let_run(
+    made: Scene,
+    plan: Plan,
+    at_work: AtWork,
+    killer: Killer,
+    writers: Sequence[WebhookWriter | RowWriter],
+    say: Say,
+) -> None:
+    end, told, history, hours = time.monotonic() + plan.seconds, 0.0, time.monotonic(), 24
+    while (now := time.monotonic()) < end:
+        at_work.check()
+        if now > told + _SAY_SECONDS:
+            told = now
+            events = sum(writer.acknowledged for writer in writers)
+            say(
+                f"{events} events, {len(killer.kills)} kills, {len(killer.stops)} stops,"
+                f" beside ended {made.workers.ended[-3:]}"
+            )
+            for text in made.failed():
+                say(f"given up: {text}")
+        if now > history + _HISTORY_SECONDS:
+            history, hours = now, 24 - hours
+            _change_history(made, hours, say)
+        time.sleep(0.5)
+
+
+def _change_history(made: Scene, hours: int, say: Say) -> None:
+    try:
+        made.put_in_force(kept_hours=hours)
+    except AssertionError as error:  # a part is away at the moment: next time
+        say(f"history stays as it is: {str(error).splitlines()[0][:100]}")
+
+
+@contextmanager
+def watching(
+    made: Scene, writers: Sequence[WebhookWriter | RowWriter], seen: Seen, seed: int, readers: int = 2
+) -> Iterator[None]:
+    """Readers at work until the end of `with`, in a process of their own: gRPC knows one event loop a process."""
+    documents = [
+        document for writer in writers if isinstance(writer, WebhookWriter) for document in writer.all_documents()
+    ]
+    end = made.installation.folder / "stop-reading"
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        reading = pool.submit(read_until, made.installation.settings, documents, end, seed, readers)
+        try:
+            yield
+        finally:
+            end.touch()
+        found = reading.result(timeout=60)
+    seen.reads += found.reads
+    seen.seconds += found.seconds
+    seen.unavailable += found.unavailable
+    seen.backwards += found.backwards
+
+
+def read_until(settings: Settings, documents: Sequence[Document], end: Path, seed: int, readers: int) -> Seen:
+    """Read until a file is there."""
+
+    async def run() -> Seen:
+        index, seen = open_index(settings), Seen()
+        try:
+            watchers = [
+                Watcher(index, documents, DIMENSION, seen, random.Random(f"{seed}:{number}"))
+                for number in range(readers)
+            ]
+            await watch(watchers, end.exists, pause=_READ_PAUSE)
+        finally:
+            await index.close()
+        return seen
+
+    return asyncio.run(run())

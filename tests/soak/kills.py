@@ -1,0 +1,252 @@
+"""Who dies when: fault points of every stage in turn, and any process at any moment. Decided by a seed; carried out by
+a loop that sees what was reached, resumes what was stopped, and goes on.
+"""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+
+from infra.local.status import State
+from runtime.faults import Action, Faults, Point, Reached
+from tests.acceptance.index_check import StoreKills
+from tests.soak.scene import Scene
+
+STOPPED_SECONDS = 14.0
+"""Longer than a session: somebody else has the partitions by then."""
+_TAKE_OVERS = tuple(point for point in Point if point.startswith("take_over."))
+_COMMITS = tuple(point for point in Point if point.startswith("commit."))
+_SWEEPS = tuple(point for point in Point if point.startswith("sweep."))
+_DOORS = (Point.DOOR_1, Point.DOOR_2, Point.DOOR_3)
+_CAPTURED_DOORS = (Point.DOOR_1, Point.DOOR_2, Point.DOOR_3)
+PARTS = ("weaviate", "kafka", "connect", "postgres", "api", "builds", "apply", "beside", "hide", "capture", "ingest")
+"""Of these one is killed at any moment, whatever it does."""
+
+STAGES: dict[str, tuple[Point, ...]] = {
+    "apply": (*_TAKE_OVERS, *_COMMITS, *_SWEEPS),
+    "prepare": (Point.PREPARE_1, Point.PREPARE_2),
+    "hide": (Point.HIDE_1, Point.HIDE_2),
+    "ingest": _DOORS,
+    "capture": _CAPTURED_DOORS,
+}
+"""Process -> the points it passes."""
+
+
+@dataclass
+class Lane:
+    """Orders for one kind of process: some at a time, each once reached or given up before the next."""
+
+    faults: Faults
+    process: str
+    waves: Sequence[Sequence[Point]]
+    """Points that are ordered together, one wave after the other, for ever."""
+    dice: random.Random
+    gap: float
+    """Seconds that it has to be up before the next order."""
+    is_up: Callable[[], bool] = lambda: True
+    spacing: float = 0.0
+    """Seconds from one death to the next order, at least."""
+    width: int = 1
+    patience: float = 45.0
+    stops_every: int = 5
+    """Every so many orders, the process is stopped past its session instead of killed."""
+    outstanding: dict[Point, float] = field(default_factory=dict)
+    queue: deque[Point] = field(default_factory=deque)
+    ordered: int = 0
+    given_up: Counter[Point] = field(default_factory=Counter)
+    next_at: float = 0.0
+    reached: Counter[Point] = field(default_factory=Counter)
+    wave: int = 0
+
+    def tick(self, now: float, news: Sequence[Reached]) -> None:
+        """Look at what happened, give up what does not, order what is next."""
+        for each in news:
+            if each.process == self.process and self.outstanding.pop(each.point, None) is not None:
+                self.reached[each.point] += 1
+                self.next_at = now + max(self.gap, self.spacing)
+        if now >= self.next_at - self.gap and not self.is_up():
+            self.next_at = now + self.gap
+        for point, until in list(self.outstanding.items()):
+            if now > until and self.faults.withdraw(self.process, point):
+                del self.outstanding[point]
+                self.given_up[point] += 1
+        while len(self.outstanding) < self.width and now >= self.next_at:
+            if not self.queue:
+                if self.outstanding:
+                    return
+                self._next_wave()
+            self._order(self.queue.popleft(), now)
+
+    def _next_wave(self) -> None:
+        """Those that were reached least come first."""
+        points = list(self.waves[self.wave % len(self.waves)])
+        self.dice.shuffle(points)
+        self.queue.extend(sorted(points, key=lambda point: self.reached[point]))
+        self.wave += 1
+
+    def _order(self, point: Point, now: float) -> None:
+        if point in self.outstanding:
+            return
+        self.ordered += 1
+        action = Action.STOP if self.ordered % self.stops_every == 0 else Action.KILL
+        self.faults.order(self.process, point, action, self.dice.choice((1, 1, 2, 3)))
+        self.outstanding[point] = now + self.patience
+
+    def withdraw(self) -> None:
+        """Nothing more."""
+        for point in self.outstanding:
+            self.faults.withdraw(self.process, point)
+
+
+def lanes_of(scene: Scene, seed: int) -> list[Lane]:
+    """The writers of the index beside the launcher's, and each other stage of the launcher's."""
+
+    def dice(name: str) -> random.Random:
+        return random.Random(f"{seed}:{name}")
+
+    writers = Lane(
+        scene.beside,
+        "apply",
+        ((*_TAKE_OVERS, *_COMMITS), _SWEEPS, (*_TAKE_OVERS, *_COMMITS), _SWEEPS),
+        dice("apply"),
+        gap=1.0,
+        width=3,
+        stops_every=7,
+    )
+
+    def is_ready(name: str) -> bool:
+        return scene.installation.unit(name).state is State.READY
+
+    others = [
+        # The launcher gives up what dies more than 7 times in 120 s.
+        Lane(scene.launched, name, (points,), dice(name), gap=8.0, is_up=partial(is_ready, name), spacing=18.0)
+        for name, points in STAGES.items()
+        if name != "apply"
+    ]
+    return [writers, *others]
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """A process that died by us, and where."""
+
+    process: str
+    point: str
+    """`any` for a moment that nobody chose."""
+    pid: int
+    at: float
+    """Wall clock, seconds."""
+
+
+@dataclass
+class Killer:
+    """Carries everything out, in a thread, within `with`."""
+
+    scene: Scene
+    seed: int
+    lanes: list[Lane]
+    parts: Sequence[str] = PARTS
+    part_seconds: float = 55.0
+    """From one kill of any process at any moment to the next."""
+    store_kills: StoreKills = field(default_factory=StoreKills)
+    kills: list[Kill] = field(default_factory=list)
+    stops: list[Kill] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+    on_tick: Callable[[], None] = lambda: None
+    _resume: list[tuple[float, int]] = field(default_factory=list)
+    _seen: set[Reached] = field(default_factory=set)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    _turn: deque[str] = field(default_factory=deque)
+
+    def __enter__(self) -> "Killer":
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is ordered or stopped any more."""
+        self._stop.set()
+        assert self._thread is not None
+        self._thread.join(60)
+        for lane in self.lanes:
+            lane.withdraw()
+        time.sleep(0.5)
+        self._news()
+        for _due, process in self._resume:
+            _signal(process, signal.SIGCONT)
+
+    def _run(self) -> None:
+        dice = random.Random(f"{self.seed}:any")
+        next_part = time.monotonic() + self.part_seconds / 2
+        while not self._stop.wait(0.2):
+            try:
+                now, news = time.monotonic(), self._news()
+                self._resume_due(now)
+                for lane in self.lanes:
+                    lane.tick(now, [each for each in news if self._is_of(each, lane)])
+                if now > next_part:
+                    next_part = now + self.part_seconds * (0.6 + 0.8 * dice.random())
+                    self._kill_any(dice)
+                self.on_tick()
+            except Exception as error:  # noqa: BLE001 - the run goes on, and says so at its end
+                self.troubles.append(f"{type(error).__name__}: {error}")
+
+    def _news(self) -> list[Reached]:
+        found = [
+            each
+            for faults in (self.scene.launched, self.scene.beside)
+            for each in faults.reached()
+            if each not in self._seen
+        ]
+        for each in found:
+            self._seen.add(each)
+            done = Kill(each.process, each.point, each.pid, each.at)
+            if each.action is Action.KILL:
+                self.kills.append(done)
+            elif each.action is Action.STOP:
+                self.stops.append(done)
+                self._resume.append((time.monotonic() + STOPPED_SECONDS, each.pid))
+        return found
+
+    def _is_of(self, each: Reached, lane: Lane) -> bool:
+        return each in lane.faults.reached()
+
+    def _resume_due(self, now: float) -> None:
+        for due in [each for each in self._resume if now >= each[0]]:
+            self._resume.remove(due)
+            _signal(due[1], signal.SIGCONT)
+
+    def _kill_any(self, dice: random.Random) -> None:
+        if not self._turn:
+            names = list(self.parts)
+            dice.shuffle(names)
+            self._turn.extend(names)
+        name = self._turn.popleft()
+        pid = self._pid_of(name, dice)
+        if pid is None or not _signal(pid, signal.SIGKILL):
+            return
+        if name == "weaviate":
+            self.store_kills.at.append(datetime.now(UTC))
+        self.kills.append(Kill(name, "any", pid, time.time()))
+
+    def _pid_of(self, name: str, dice: random.Random) -> int | None:
+        if name == "beside":
+            pids = self.scene.workers.pids()
+            return dice.choice(pids) if pids else None
+        unit = self.scene.installation.unit(name)
+        return unit.pid if unit.state is State.READY else None
+
+
+def _signal(pid: int, number: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+        return True
+    return False

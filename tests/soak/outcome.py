@@ -1,0 +1,211 @@
+"""What a run came to: everything compared, everything counted, one JSON object."""
+
+import asyncio
+import statistics
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from benchmarks.machine import load_average, machine, revision
+from index.groups import apply_group, hides_group
+from index.model import IndexIdentity
+from index.weaviate import open_index
+from runtime.kafka import KafkaAdmin, read_topic
+from schemas.codec import decode, decode_any
+from schemas.errors import TransientError
+from schemas.identity import Source, Tenant
+from schemas.records import DeadLetter, DocumentChange, TakeOver
+from schemas.topics import CHANGES, COMMITS, DLQ, HIDES, mutations_topic
+from streams.groups import HIDE_GROUP, prepare_group
+from tests.acceptance.index_check import Checked, Kind, checked_index
+from tests.acceptance.installation import eventually
+from tests.soak.kills import STAGES, Kill, Killer
+from tests.soak.scene import TABLE, Scene
+from tests.soak.watch import Judged, Seen, States, judge, states_of
+from tests.soak.writers import RowWriter, WebhookWriter
+
+Writers = Sequence[WebhookWriter | RowWriter]
+
+
+def settle(scene: Scene, seconds: float = 400.0) -> float:
+    """Wait until everything in the log is applied, the captured table's last row included; how long it took."""
+    started = time.monotonic()
+    settings = scene.installation.settings
+    identity = IndexIdentity(settings.generation, settings.incarnation)
+    groups = {
+        f"millstream.capture.{TABLE}": f"cdc.{TABLE}",
+        HIDE_GROUP: CHANGES,
+        prepare_group(settings.generation): CHANGES,
+        apply_group(identity): mutations_topic(settings.generation),
+        hides_group(identity): HIDES,
+    }
+    admin = KafkaAdmin(settings)
+    quiet = 0
+
+    def is_settled() -> bool:
+        nonlocal quiet
+        try:
+            lag = sum(sum(admin.lag(group, topic).values()) for group, topic in groups.items())
+        except TransientError:
+            lag = 1
+        quiet = 0 if lag else quiet + 1
+        return quiet >= 30  # 3 s: what Debezium still holds back comes in meanwhile
+
+    eventually("everything is applied", is_settled, seconds)
+    return time.monotonic() - started
+
+
+def compared(scene: Scene, writers: Writers, killer: Killer) -> Checked:
+    """The whole index of every tenant against the log and against what was acknowledged."""
+    settings, all_of = scene.installation.settings, Checked()
+
+    async def each_tenant() -> list[Checked]:
+        found = []
+        for tenant in sorted({writer.tenant for writer in writers}):
+            written = [each for writer in writers if writer.tenant == tenant for each in writer.documents()]
+            found.append(await checked_index(settings, Tenant(tenant), written, killer.store_kills))
+        return found
+
+    for found in asyncio.run(each_tenant()):
+        all_of.documents += found.documents
+        all_of.rows += found.rows
+        all_of.chunks += found.chunks
+        all_of.faults += found.faults
+        all_of.excused += found.excused
+    return all_of
+
+
+def lost_events(scene: Scene, writers: Writers) -> list[str]:
+    """Acknowledged webhook events that are not in documents.changes."""
+    told = {
+        decode(record.value or b"", DocumentChange).actor for record in read_topic(scene.installation.settings, CHANGES)
+    }
+    return sorted(
+        actor for writer in writers if isinstance(writer, WebhookWriter) for actor in writer.actors if actor not in told
+    )
+
+
+def letters(scene: Scene) -> Counter[str]:
+    """Dead letters by stage and reason, each input once."""
+    found = {}
+    for record in read_topic(scene.installation.settings, DLQ):
+        letter = decode(record.value or b"", DeadLetter)
+        found[str(letter.origin)] = f"{letter.stage}:{letter.reason}"
+    return Counter(found.values())
+
+
+def take_over_seconds(scene: Scene, kills: Sequence[Kill]) -> list[float]:
+    """From each death of a tenant's writer to the take-over by the next: a death that follows before it counts anew."""
+    deaths = sorted((kill.at, kill.pid) for kill in kills if kill.process in ("apply", "beside"))
+    owners: dict[str, tuple[float, int]] = {}
+    taken: list[float] = []
+    records = [
+        record
+        for record in (decode_any(stored.value or b"") for stored in read_topic(scene.installation.settings, COMMITS))
+        if isinstance(record, TakeOver)
+    ]
+    for record in sorted(records, key=lambda record: record.at):
+        at, pid = record.at.timestamp(), int(record.writer.rpartition("/")[2])
+        since, owner = owners.get(record.tenant, (0.0, 0))
+        between = [death for death, _ in deaths if since < death < at]
+        if between and any(dead == owner for death, dead in deaths if since < death < at):
+            taken.append(at - max(between))
+        owners[record.tenant] = at, pid
+    return taken
+
+
+def summary(
+    scene: Scene, writers: Writers, killer: Killer, seen: Seen, checked: Checked, seconds: float
+) -> Mapping[str, object]:
+    """One JSON object."""
+    counted = Counter(fault.kind for fault in checked.faults)
+    taken = sorted(take_over_seconds(scene, killer.kills))
+    events = sum(writer.acknowledged for writer in writers)
+    return {
+        "seconds": round(seconds),
+        "events": events,
+        "acknowledged_and_lost": lost_events(scene, writers),
+        "kills": len(killer.kills),
+        "stops": len(killer.stops),
+        "kills_by_process": dict(sorted(Counter(kill.process for kill in killer.kills).items())),
+        "kills_by_point": _by_point(killer.kills),
+        "stops_by_point": _by_point(killer.stops),
+        "least_kills_of_a_point": _least(killer.kills),
+        "documents": checked.documents,
+        "document_rows": checked.rows,
+        "live_chunks": checked.chunks,
+        "differences": len(checked.faults),
+        "differences_by_kind": {kind.value: counted[kind] for kind in Kind},
+        "first_differences": [fault.text for fault in checked.faults[:10]],
+        "vector_entries_lost_by_a_killed_store": len(checked.excused),
+        "reads": _reads(seen, judged_reads(scene, writers, seen)),
+        "dead_letters": dict(letters(scene)),
+        "poison_sent": sum(writer.poison for writer in writers),
+        "take_over_seconds": _quantiles(taken),
+        "processes_given_up": scene.failed(),
+        "troubles": killer.troubles[:5],
+        "load_average": load_average(),
+        "revision": revision(),
+        "machine": machine().model_dump(),
+    }
+
+
+def _by_point(kills: Sequence[Kill]) -> dict[str, int]:
+    return dict(sorted(Counter(f"{kill.process}@{kill.point}" for kill in kills).items()))
+
+
+def _least(kills: Sequence[Kill]) -> int:
+    counted = Counter((kill.process, kill.point) for kill in kills)
+    return min(counted[process, point] for process, points in STAGES.items() for point in points)
+
+
+def judged_reads(scene: Scene, writers: Writers, seen: Seen) -> Judged:
+    """Every read of the run against the document rows of all time."""
+    judged = Judged()
+
+    async def states() -> dict[Tenant, States]:
+        index = open_index(scene.installation.settings)
+        try:
+            return {
+                tenant: await states_of(index, tenant, [Source(one.source) for one in writers if one.tenant == tenant])
+                for tenant in {Tenant(writer.tenant) for writer in writers}
+            }
+        finally:
+            await index.close()
+
+    judge(seen.reads, asyncio.run(states()), judged)
+    for text in seen.backwards:
+        judged.fault("backwards", text)
+    return judged
+
+
+def _reads(seen: Seen, judged: Judged) -> dict[str, object]:
+    return {
+        "reads": judged.reads,
+        "unavailable": seen.unavailable,
+        "faults": dict(judged.counts),
+        "first_faults": judged.first[:5],
+        "positions": judged.positions,
+        "ms": _quantiles([1000 * one for one in seen.seconds]),
+    }
+
+
+def _quantiles(values: Sequence[float]) -> dict[str, float]:
+    if not values:
+        return {"count": 0}
+    ordered = sorted(values)
+    return {
+        "count": len(ordered),
+        "p50": round(statistics.median(ordered), 2),
+        "p99": round(ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))], 2),
+        "max": round(ordered[-1], 2),
+    }
+
+
+def is_clean(outcome: Mapping[str, object]) -> bool:
+    """Whether nothing was wrong."""
+    reads = outcome["reads"]
+    assert isinstance(reads, dict)
+    return not (
+        outcome["differences"] or outcome["acknowledged_and_lost"] or outcome["processes_given_up"] or reads["faults"]
+    )
