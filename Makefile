@@ -55,7 +55,9 @@ test: setup ## every test, on the real parts
 	$(BIN)/pytest tests -n 2 --dist loadfile
 
 .PHONY: soak
-soak: setup ## what takes many minutes: builds of other generations beside live traffic
+soak: setup ## what takes many minutes: kills at every step, reads during writes (SECONDS, READS, SEED), builds
+	$(BIN)/python -m tests.soak kills --seconds $(or $(SECONDS),1500) --seed $(or $(SEED),1)
+	$(BIN)/python -m tests.soak reads --reads $(or $(READS),100000) --seed $(or $(SEED),1)
 	$(BIN)/pytest tests -m soak
 
 .PHONY: format

@@ -15,7 +15,7 @@ from tests.acceptance.installation import Installation, eventually
 from tests.acceptance.ledger import Writer, Writers
 from tests.integration.parts.traces import processes_left
 
-ROUNDS = (("apply", "prepare", "api", "ingest"), ("kafka",), ("weaviate",))
+ROUNDS = (("apply", "prepare", "hide", "capture", "builds", "api", "ingest"), ("kafka",), ("weaviate",))
 """What is killed, one after the other, before it is waited for: a stage comes back only after its consumer group's
 session timeout, and apply is killed first, so that prepare still has work when its turn comes.
 """

@@ -66,7 +66,7 @@ def _let_run(
 ) -> None:
     end, told, history, hours = time.monotonic() + plan.seconds, 0.0, time.monotonic(), 24
     while (now := time.monotonic()) < end:
-        at_work.check()
+        at_work.goes_on()
         if now > told + _SAY_SECONDS:
             told = now
             events = sum(writer.acknowledged for writer in writers)

@@ -57,6 +57,8 @@ class Lane:
     patience: float = 45.0
     stops_every: int = 5
     """Every so many orders, the process is stopped past its session instead of killed."""
+    once: bool = False
+    """Whether it is over when every point of every wave was reached."""
     outstanding: dict[Point, float] = field(default_factory=dict)
     queue: deque[Point] = field(default_factory=deque)
     ordered: int = 0
@@ -79,14 +81,19 @@ class Lane:
                 self.given_up[point] += 1
         while len(self.outstanding) < self.width and now >= self.next_at:
             if not self.queue:
-                if self.outstanding:
+                if self.outstanding or self.is_done:
                     return
                 self._next_wave()
             self._order(self.queue.popleft(), now)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.once and all(self.reached[point] for wave in self.waves for point in wave)
+
     def _next_wave(self) -> None:
         """Those that were reached least come first."""
-        points = list(self.waves[self.wave % len(self.waves)])
+        points = [point for point in self.waves[self.wave % len(self.waves)] if not (self.once and self.reached[point])]
         self.dice.shuffle(points)
         self.queue.extend(sorted(points, key=lambda point: self.reached[point]))
         self.wave += 1
@@ -131,6 +138,22 @@ def lanes_of(scene: Scene, seed: int) -> list[Lane]:
         if name != "apply"
     ]
     return [writers, *others]
+
+
+def slice_of(scene: Scene, seed: int) -> list[Lane]:
+    """Some of the points, each once, for a run of a minute or two; every stage is among them."""
+    commits = (Point.TAKE_OVER_2, Point.TAKE_OVER_4, Point.COMMIT_3, Point.COMMIT_4, Point.COMMIT_5, Point.COMMIT_7)
+    waves = {
+        "prepare": (Point.PREPARE_2,),
+        "hide": (Point.HIDE_2,),
+        "ingest": (Point.DOOR_2,),
+        "capture": (Point.DOOR_2,),
+    }
+    lanes = lanes_of(scene, seed)
+    for lane in lanes:
+        lane.waves, lane.once = (waves.get(lane.process, commits),), True
+        lane.stops_every = 3 if lane.process == "apply" else 100
+    return lanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +205,11 @@ class Killer:
         self._news()
         for _due, process in self._resume:
             _signal(process, signal.SIGCONT)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every lane is through, and what was stopped goes on again."""
+        return all(lane.is_done for lane in self.lanes) and not self._resume
 
     def _run(self) -> None:
         dice = random.Random(f"{self.seed}:any")

@@ -132,6 +132,7 @@ def read_some(place: Place, reads: int, seed: int) -> Seen:
             await watch(watchers, lambda: len(seen.reads) >= reads)
         finally:
             await index.close()
+        del seen.reads[reads:]
         return seen
 
     return asyncio.run(run())

@@ -46,7 +46,6 @@ class Writes:
     source: str
     expected: dict[str, Expected] = field(default_factory=dict)
     acknowledged: int = 0
-    poison: int = 0
 
     def documents(self) -> Iterator[tuple[Document, Expected]]:
         """Every document and what is expected of it."""
@@ -106,7 +105,6 @@ class WebhookWriter(Writes):
         if self.numbered and before.edition is not None and what < 0.04:
             return upsert(doc_id, f"late{number:05d}", 1) | stated | {"version": 0}
         if what < 0.05:
-            self.poison += 1
             return {"op": "upsert", "doc_id": doc_id, "content_type": "application/pdf", "body": POISON} | stated
         if what < 0.2 and before.edition is not None:
             states[doc_id] = replace(before, edition=None, parts=0)
@@ -210,8 +208,9 @@ class AtWork:
             for work in self._work:
                 work.result(timeout=180)
 
-    def check(self) -> None:
-        """Raises what a writer was refused with."""
+    def goes_on(self) -> bool:
+        """True. Raises what a writer was refused with."""
         for work in self._work:
             if work.done():
                 work.result()
+        return True
