@@ -3,6 +3,7 @@
 In this process, without a stack: parsing, looking, deciding and cutting as a parser process and `prepare` do them.
 """
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,6 +40,7 @@ def measure(count: int, seed: int, tokens: Tokens, look: Callable[[], Setup], pr
     policy = policy_of(Redaction(profile="strict"))
     warm_up(_KINDS)
     read_document(b"# Warm\n\nUp.", "text/markdown", "warm.md")
+    gc.freeze()
     shares, outcomes = _found(texts, policy, progress)
     setup = look()
     settings = {"texts": count, "seed": seed, "kb": round(sum(len(text.text.encode()) for text in texts) / 1024, 1)}
