@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from index.manifest import ChunkId, Entry
-from index.model import ContentState, DocumentRow
-from schemas.records import Chunk, Hide, Mutation
-from schemas.versions import Version, is_newer
+from index.model import ContentState, DocumentRow, label_list
+from schemas.headers import Again
+from schemas.records import Chunk, Content, Hide, Mutation
+from schemas.topics import HIDES
+from schemas.versions import Op, Version, is_newer
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +75,69 @@ class NothingChanges:
     """An equal version with different content: the first is kept, the case is counted."""
 
 
-def plan(previous: DocumentRow | None, record: Mutation | Hide) -> Plan | NothingChanges:
-    """Decide. `previous` is the newest valid row of the document, None for an unknown one."""
-    return _hidden(previous, record) if isinstance(record, Hide) else _mutated(previous, record)
+def plan(previous: DocumentRow | None, record: Mutation | Hide, again: Again | None = None) -> Plan | NothingChanges:
+    """Decide. `previous` is the newest valid row of the document, None for an unknown one.
+
+    `again`: why the record's change lies in the log again. A healed one is what its register has to be at its version,
+    whatever a build has found in the log before it; where nothing differs, the document lies there from now on.
+    """
+    if isinstance(record, Hide):
+        return _hidden(previous, record)
+    wanted = _mutated(previous, record)
+    if again is Again.HEALED and isinstance(wanted, NothingChanges) and previous is not None:
+        return _healed(previous, record) or wanted
+    return wanted
+
+
+def _healed(previous: DocumentRow, mutation: Mutation) -> Plan | None:
+    """None where it has another version, or lies before what the document was made of."""
+    register = previous.acl_version if mutation.op is Op.ACL else previous.content_version
+    # A hide's row says nothing about where mutations have come from.
+    is_later = previous.mutation.topic == HIDES or mutation.change.offset > previous.change.offset
+    if mutation.version != register or not is_later:
+        return None
+    acl_stands = mutation.acl is not None and mutation.version == previous.acl_version
+    acl, acl_version = _acl_after(previous, mutation, content_moves=mutation.content is not None, acl_moves=acl_stands)
+    gains = bool(set(acl) - set(previous.hint))
+    if mutation.content is None:
+        return _with_new_acl(previous, acl, acl_version, gains=gains)
+    return _with_new_content(previous, mutation, acl, acl_version, gains=gains)
+
+
+def is_endangered(previous: DocumentRow | None, mutation: Mutation, again: Again | None = None) -> bool:
+    """Whether the mutation loses the register that its key stands for (content; acl for an acl alone), so that
+    compaction would keep its change instead of the one that counts, were that behind it. One that says the same in the
+    same version endangers nothing, and neither does a copy of what counts.
+    """
+    if previous is None:
+        return False
+    register = previous.acl_version if mutation.op is Op.ACL else previous.content_version
+    if register is None or mutation.version > register:
+        return False
+    return mutation.version < register or (again is None and not _says_the_same(previous, mutation))
+
+
+def _says_the_same(previous: DocumentRow, mutation: Mutation) -> bool:
+    """Of a mutation in the version of the register that it is about."""
+    if mutation.acl is not None:
+        if (mutation.version, set(mutation.acl)) != (previous.acl_version, set(previous.acl)):
+            return False
+    elif previous.acl_version is None and set(mutation.default_acl) != set(previous.acl):
+        return False
+    return mutation.content is None or _is_content_of(previous, mutation, mutation.content)
+
+
+def _is_content_of(previous: DocumentRow, mutation: Mutation, content: Content) -> bool:
+    if content.deleted:
+        return previous.content is ContentState.DELETED
+    said = (content.content_hash, content.title, content.url, content.kind, content.language, content.pipeline)
+    known = (previous.content_hash, previous.title, previous.url, previous.kind, previous.language, previous.pipeline)
+    return (
+        previous.content is ContentState.PRESENT
+        and said == known
+        and label_list(content.labels) == previous.labels
+        and mutation.event_time == previous.event_time
+    )
 
 
 def hides_after(

@@ -56,6 +56,11 @@ class PositionedHide:
     at: Coordinates
 
     @property
+    def again(self) -> None:
+        """None: it only runs ahead."""
+        return None
+
+    @property
     def record(self) -> Hide:
         """What to plan."""
         return self.hide

@@ -5,12 +5,12 @@ with a take-over: new epoch, new row ids. Nothing it had written without publish
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from index.manifest import ChunkId
 from index.model import ChunkRow, DocumentRow, Head, Published
-from index.plan import NothingChanges, Plan, Rewrite, plan
+from index.plan import NothingChanges, Plan, Rewrite, is_endangered, plan
 from index.port import CommitLog, VersionedIndex
 from index.rows import (
     Added,
@@ -33,6 +33,7 @@ from runtime.faults import Point, reach
 from schemas.errors import BrokenIndexError, PermanentError, TransientError
 from schemas.identity import Document, Tenant
 from schemas.records import Commit, TakeOver
+from schemas.topics import HIDES
 
 _WITHOUT_EPOCH_SECONDS = 60.0
 _ROWS_AT_ONCE = 100
@@ -43,11 +44,18 @@ class SupersededError(TransientError):
     """Another writer has taken this tenant over: stop, and let the group decide who owns it."""
 
 
+Endangered = DocumentRow
+"""The document as it stands, whose content (or acl, for an acl alone) counts more than that of the mutation handed in,
+and lies before it in documents.changes: compaction would keep the wrong one of the two.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Committed:
     """Made visible by this commit."""
 
     commit: Commit
+    endangered: Endangered | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,7 @@ class Redelivered:
     """Was visible already; its commit was computed again and emitted again."""
 
     commit: Commit
+    endangered: Endangered | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class Unchanged:
     """Changes nothing: every register it carries has its version or a higher one."""
 
     conflict: bool
+    endangered: Endangered | None = field(default=None, compare=False)
 
 
 Outcome = Committed | Redelivered | Unchanged
@@ -231,7 +241,7 @@ class TenantWriter:
         """The steps of a commit, in the design's numbers: the head afterwards, and the outcomes."""
         reach(Point.COMMIT_1)
         # 1. fence, 2. plan
-        outcomes, steps = await self._decide(Published(head), batch)
+        outcomes, steps, endangered = await self._decide(Published(head), batch)
         reach(Point.COMMIT_2)
         if steps:
             # 3. insert the added chunk rows (may run ahead of earlier commits: nobody sees them)
@@ -250,25 +260,52 @@ class TenantWriter:
         # has, and what was published is valid for ever: only then is it told and acknowledged.
         await self._older_heads(head.epoch)
         # 6. emit the commits; 7. is the caller's: acknowledge the offsets, strictly in order
-        in_order = tuple(outcomes[place] for place in range(len(batch)))
+        in_order = tuple(replace(outcomes[place], endangered=endangered.get(place)) for place in range(len(batch)))
         await self._log.emit([outcome.commit for outcome in in_order if not isinstance(outcome, Unchanged)])
         reach(Point.COMMIT_6)
         return head, in_order
 
-    async def _decide(self, published: Published, batch: Sequence[Item]) -> tuple[dict[int, Outcome], dict[int, Step]]:
-        """Fence and plan, by place in the batch: what is settled already, and what is to be written."""
+    async def _decide(
+        self, published: Published, batch: Sequence[Item]
+    ) -> tuple[dict[int, Outcome], dict[int, Step], dict[int, Endangered]]:
+        """Fence and plan, by place in the batch: what is settled already, what is to be written, what is endangered."""
         states = await self._states(published, [item.document for item in batch])
         settled: dict[int, Outcome] = {}
         steps: dict[int, Step] = {}
+        endangered: dict[int, Endangered] = {}
         for place, item in enumerate(batch):
-            previous = states.get(item.document)
-            match plan(previous, item.record):
+            previous, mark = states.get(item.document), item.again
+            if (state := await self._endangered(published, previous, item)) is not None:
+                endangered[place] = state
+            match plan(previous, item.record, mark):
                 case NothingChanges(conflict=conflict):
                     again = await self._redelivered(published, previous, item)
                     settled[place] = again or Unchanged(conflict)
                 case Plan() as wanted:
-                    steps[place] = Step(item, previous, wanted)
-        return settled, steps
+                    again = await self._redelivered(published, previous, item) if mark else None
+                    if again is None:
+                        steps[place] = Step(item, previous, wanted)
+                    else:
+                        settled[place] = again
+        return settled, steps, endangered
+
+    async def _endangered(self, published: Published, previous: DocumentRow | None, item: Item) -> Endangered | None:
+        """The state that compaction would lose to this mutation: it counts more, and its change lies behind."""
+        if (
+            previous is None
+            or isinstance(item, PositionedHide)
+            or not is_endangered(previous, item.mutation, item.again)
+        ):
+            return None
+        made = previous
+        if previous.mutation.topic == HIDES:  # which says nothing about where mutations have come from
+            at = item.at.model_copy(update={"offset": previous.mutation_high})
+            rows = await self._index.rows_of_mutation(item.document, at)
+            made = next((row for row in rows if published.is_valid(row)), previous)
+        change = item.mutation.change
+        # Its own row, where it moved the other register, is no sign that it was dealt with before.
+        is_behind = made.change.partition == change.partition and made.change.offset <= change.offset
+        return previous if is_behind else None
 
     async def _states(self, published: Published, documents: Collection[Document]) -> Mapping[Document, DocumentRow]:
         return await states_at(self._index, published, self._tenant, documents, published.seq)

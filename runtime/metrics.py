@@ -97,6 +97,12 @@ HIDE_SECONDS = Metric(
     "Time from receiving a delete or an acl to hiding what it takes away",
     ("op",),
 )
+HEALINGS = Metric(
+    "millstream_healings_total",
+    "counter",
+    "Changes that lay behind one that counts more, by what became of it: healed, lay_behind or gone",
+    ("outcome",),
+)
 ALERTS = Metric(
     "millstream_alerts_total", "counter", "Events an operator must look at, by their stable name", ("alert",)
 )

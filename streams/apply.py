@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
+from index.model import DocumentRow
 from index.rows import Item, PositionedHide, PositionedMutation
 from index.sweeper import BUSY_SECONDS, IDLE_SECONDS, Swept
 from index.writer import Outcome, Waiting
@@ -24,12 +25,14 @@ from schemas.records import Hide, Mutation
 from schemas.topics import Topics
 from streams.core.retry import CommitSingly, Crash, DeadLetter, Failures, RetrySame, Wait, decide
 from streams.deliveries import decode_delivery
+from streams.heal import Healing
 from streams.window import Delivery, Lease, LeaseEndedError
 
 _SLOW_SECONDS = 5.0
 _REFUSED_SECONDS = 30.0
 """Until a hide that the store refused is tried again."""
 _SWEEP_AGAIN_SECONDS = 5.0
+_HEAL_AGAIN_SECONDS = 1.0
 _NONE_YET = Failures()
 _TRIED_TOGETHER = Failures(permanent=1)
 
@@ -141,9 +144,19 @@ class Hooks:
     """A run of the sweep, and how long it took."""
     on_sweep_failed: Callable[[Exception], None] = lambda _error: None
     """Nobody waits for a sweep: what it fails with goes here."""
+    on_healing: Callable[[Delivery, Healing], None] = lambda _delivery, _healing: None
+    """The change of a delivery lies behind one that counts more, which was healed or could not be."""
 
 
 _NO_HOOKS = Hooks()
+
+
+class Heals(Protocol):
+    """Appends what counts more than a mutation to documents.changes again (`streams.heal.Healer`)."""
+
+    async def heal(self, loser: Mutation, state: DocumentRow) -> Healing:
+        """Raises TransientError: again, it is safe."""
+        ...
 
 
 class TenantQueue:
@@ -348,7 +361,10 @@ class Applier:
         topics: Topics,
         bounds: Bounds,
         hooks: Hooks = _NO_HOOKS,
+        healer: Heals | None = None,
     ) -> None:
+        """Without a `healer` nothing is healed: builds."""
+        self._healer = healer
         self._writer_for = writer_for
         self._letters = letters
         self._topics = topics
@@ -362,7 +378,23 @@ class Applier:
         mutation = decode_delivery(delivery, Mutation, self._topics)
         queue = self._queue(mutation.tenant, lease)
         item = PositionedMutation(mutation, delivery.coordinates, stated_again(delivery.headers))
-        return mutation, await queue.commit(item, delivery)
+        outcome = await queue.commit(item, delivery)
+        if self._healer is not None and not isinstance(outcome, DeadLettered) and outcome.endangered is not None:
+            await self._heal(self._healer, mutation, outcome.endangered, delivery, lease)
+        return mutation, outcome
+
+    async def _heal(self, healer: Heals, loser: Mutation, state: DocumentRow, delivery: Delivery, lease: Lease) -> None:
+        """Before the loser is acknowledged, so that what counts is never only where compaction takes it away."""
+        while not lease.is_ending:
+            try:
+                healing = await healer.heal(loser, state)
+            except TransientError:
+                self._hooks.on_retry()
+                await lease.pause(_HEAL_AGAIN_SECONDS)
+            else:
+                self._hooks.on_healing(delivery, healing)
+                return
+        raise LeaseEndedError
 
     async def hide(self, delivery: Delivery, lease: Lease) -> tuple[Hide, Outcome | DeadLettered]:
         """Settle one record of index.hides, ahead of the mutations that wait. Raises as `apply`."""

@@ -7,10 +7,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
-
 from index.sweeper import Swept
-from index.writer import Committed, Outcome, Redelivered, Unchanged
 from runtime.clock import Clock
+from schemas.errors import MillstreamError, TransientError
+from schemas.headers import stated_again, stated_op
+from schemas.records import Hide, Mutation
+from schemas.redaction import Action, Kind
+from schemas.versions import Op
+from streams.hide import LeftOut, Passed, Sent, TakesNothing, Unreadable
+from streams.vectors import Obtained
+from streams.window import Delivery
+
+from index.writer import Committed, Outcome, Redelivered, Unchanged
 from runtime.metrics import (
     ALERTS,
     CHUNKS,
@@ -18,6 +26,7 @@ from runtime.metrics import (
     COMMITS,
     DEAD_LETTERS,
     FRESHNESS_SECONDS,
+    HEALINGS,
     HIDE_SECONDS,
     PERSONAL_VALUES,
     RECORD_SECONDS,
@@ -31,15 +40,8 @@ from runtime.metrics import (
     TAKE_OVERS,
     Metrics,
 )
-from schemas.errors import MillstreamError, TransientError
-from schemas.headers import stated_op
-from schemas.records import Hide, Mutation
-from schemas.redaction import Action, Kind
-from schemas.versions import Op
 from streams.apply import DeadLettered
-from streams.hide import LeftOut, Passed, Sent, TakesNothing, Unreadable
-from streams.vectors import Obtained
-from streams.window import Delivery
+from streams.heal import Gone, Healed, Healing, LiesBehind
 
 WITHDRAWAL_LOST = "withdrawal_dead_lettered"
 """Outcome of a delete, erase or acl that could not be processed: what it takes away may still be shown."""
@@ -54,6 +56,7 @@ class Line:
         self.outcome = "given_up"
         self.reason: str | None = None
         self.op = stated_op(delivery.headers)
+        self._again = stated_again(delivery.headers)
         self.fields: dict[str, object] = {"at": str(delivery.coordinates)}
         self.freshness: float | None = None
         self.hidden: float | None = None
@@ -69,7 +72,11 @@ class Line:
         """A mutation has its outcome."""
         self._describe(mutation)
         self.fields["change"] = str(mutation.change)
-        self.freshness = self._settled(outcome)
+        freshness = self._settled(outcome)
+        if self._again is None:
+            self.freshness = freshness
+        else:
+            self.fields["again"] = self._again.value
 
     def passed(self, outcome: Passed) -> None:
         """The stage `hide` has passed a change on, or by."""
@@ -175,6 +182,18 @@ class Journal:
         """The store refuses a hide: what was taken away is still shown, until an attempt or its mutation gets in."""
         self._metrics.count(ALERTS, alert="hide_refused")
         log.error("hide refused", stage=self._stage, at=str(delivery.coordinates), reason=reason)
+
+    def healed(self, delivery: Delivery, healing: Healing) -> None:
+        """A change lies behind one that counts more, which was appended again, or cannot be: then the next build from
+        documents.changes would come to another state.
+        """
+        outcome = {Healed: "healed", LiesBehind: "lay_behind", Gone: "gone"}[type(healing)]
+        self._metrics.count(HEALINGS, outcome=outcome)
+        if isinstance(healing, Gone):
+            self._metrics.count(ALERTS, alert="heal_gone")
+            log.error("what counts is not in the log any more", stage=self._stage, at=str(delivery.coordinates))
+        else:
+            log.info("healed", stage=self._stage, at=str(delivery.coordinates), outcome=outcome, copy=str(healing.at))
 
     def committed(self, mutations: int, seconds: float) -> None:
         """A batch was committed."""

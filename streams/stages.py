@@ -12,11 +12,11 @@ from runtime.clock import Clock, SystemClock
 from runtime.declarations import load_sources, load_topics
 from runtime.kafka import KafkaAdmin
 from runtime.log_port import Log, StoredRecord
-from runtime.metrics import Metrics
 from runtime.settings import Settings
 from runtime.watched_files import WatchedFiles
 from schemas.errors import MillstreamError
 from schemas.identity import Tenant
+from schemas.records import Coordinates
 from schemas.sources import SourceConfig, Sources
 from schemas.topics import CHANGES, COMMITS, DLQ, GENERATIONS, HIDES, Topics, mutations_topic
 from streams.agents import add_agent, apply_agent, apply_hides_agent, hide_agent, prepare_agent
@@ -27,11 +27,13 @@ from streams.dead_letters import DeadLetters
 from streams.groups import HIDE_GROUP, apply_group, hides_group, prepare_group
 from streams.hide import Hider
 from streams.hide_feed import HideFeed
-from streams.journal import Journal
 from streams.parse.limits import Limits
 from streams.process import Activity, Hook, Runs, StageProcess
 from streams.startup import begin_where_the_store_stands, check_generation, check_index, check_topics
 from streams.window import Delivery, OnAck, Window, Work
+
+from runtime.metrics import Metrics
+from streams.journal import Journal
 
 CAPTURE = "capture"
 PREPARE = "prepare"
@@ -208,10 +210,13 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
 async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
     from index.sweeper import SweepPolicy
     from index.weaviate import open_index
-    from index.writer import TenantWriter
-    from streams.apply import Applier, Bounds, Hooks, StoreOffsets
+    from runtime.kafka import read_topic
     from streams.history import TenantHistory
     from streams.keeping import Keeper
+
+    from index.writer import TenantWriter
+    from streams.apply import Applier, Bounds, Hooks, StoreOffsets
+    from streams.heal import Healer
 
     topics = load_topics(settings)
     source = mutations_topic(settings.generation)
@@ -244,8 +249,19 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
         else:
             app.crash_soon(error)
 
-    hooks = Hooks(activity.waits_changed, journal.retried, committed, hides.hide_refused, journal.swept, sweep_failed)
-    applier = Applier(writer_for, letters, topics, Bounds(settings.group_commit), hooks)
+    def read(at: Coordinates) -> Iterator[StoredRecord]:
+        return read_topic(settings, at.topic, start={at.partition: at.offset})
+
+    hooks = Hooks(
+        activity.waits_changed,
+        journal.retried,
+        committed,
+        hides.hide_refused,
+        journal.swept,
+        sweep_failed,
+        journal.healed,
+    )
+    applier = Applier(writer_for, letters, topics, Bounds(settings.group_commit), hooks, Healer(index, log, read))
     work = apply_agent(applier, letters, journal)
     offsets = StoreOffsets(index.put_acknowledged, lambda error: app.crash_soon(error))
     app = _app(settings, group, source, work, offsets.note)
