@@ -35,12 +35,14 @@ class Plan:
     seed: int
     pause: float = 0.5
     part_seconds: float = 55.0
+    beside: tuple[str, ...] = ("apply", "apply", "prepare", "hide")
+    """Stages that have one more process each, beside the launcher's."""
 
 
 def run(folder: Path, plan: Plan, say: Say) -> tuple[Mapping[str, object], bool]:
     """The summary, and whether nothing was wrong."""
     started = time.monotonic()
-    with scene(folder) as made:
+    with scene(folder, beside=plan.beside) as made:
         say("the installation runs")
         writers = writers_of(made, plan.seed, plan.pause)
         killer = Killer(made, plan.seed, lanes_of(made, plan.seed), part_seconds=plan.part_seconds)

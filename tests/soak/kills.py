@@ -54,7 +54,7 @@ class Lane:
     spacing: float = 0.0
     """Seconds from one death to the next order, at least."""
     width: int = 1
-    patience: float = 45.0
+    patience: float = 60.0
     stops_every: int = 5
     """Every so many orders, the process is stopped past its session instead of killed."""
     once: bool = False
@@ -65,6 +65,7 @@ class Lane:
     given_up: Counter[Point] = field(default_factory=Counter)
     next_at: float = 0.0
     reached: Counter[Point] = field(default_factory=Counter)
+    killed: Counter[Point] = field(default_factory=Counter)
     wave: int = 0
 
     def tick(self, now: float, news: Sequence[Reached]) -> None:
@@ -72,6 +73,7 @@ class Lane:
         for each in news:
             if each.process == self.process and self.outstanding.pop(each.point, None) is not None:
                 self.reached[each.point] += 1
+                self.killed[each.point] += each.action is Action.KILL
                 self.next_at = now + max(self.gap, self.spacing)
         if now >= self.next_at - self.gap and not self.is_up():
             self.next_at = now + self.gap
@@ -92,10 +94,10 @@ class Lane:
         return self.once and all(self.reached[point] for wave in self.waves for point in wave)
 
     def _next_wave(self) -> None:
-        """Those that were reached least come first."""
+        """Those that killed least come first."""
         points = [point for point in self.waves[self.wave % len(self.waves)] if not (self.once and self.reached[point])]
         self.dice.shuffle(points)
-        self.queue.extend(sorted(points, key=lambda point: self.reached[point]))
+        self.queue.extend(sorted(points, key=lambda point: self.killed[point]))
         self.wave += 1
 
     def _order(self, point: Point, now: float) -> None:
@@ -258,19 +260,17 @@ class Killer:
             dice.shuffle(names)
             self._turn.extend(names)
         name = self._turn.popleft()
-        pid = self._pid_of(name, dice)
-        if pid is None or not _signal(pid, signal.SIGKILL):
+        if name == "beside":
+            stage, pid = dice.choice(self.scene.workers.pids() or [("", 0)])
+            name = f"beside {stage}"
+        else:
+            unit = self.scene.installation.unit(name)
+            pid = unit.pid or 0 if unit.state is State.READY else 0
+        if not pid or not _signal(pid, signal.SIGKILL):
             return
         if name == "weaviate":
             self.store_kills.at.append(datetime.now(UTC))
         self.kills.append(Kill(name, "any", pid, time.time()))
-
-    def _pid_of(self, name: str, dice: random.Random) -> int | None:
-        if name == "beside":
-            pids = self.scene.workers.pids()
-            return dice.choice(pids) if pids else None
-        unit = self.scene.installation.unit(name)
-        return unit.pid if unit.state is State.READY else None
 
 
 def _signal(pid: int, number: int) -> bool:

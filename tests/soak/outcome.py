@@ -105,7 +105,7 @@ def letter_faults(scene: Scene) -> list[str]:
 
 def take_over_seconds(scene: Scene, kills: Sequence[Kill]) -> list[float]:
     """From each death of a tenant's writer to the take-over by the next: a death that follows before it counts anew."""
-    deaths = sorted((kill.at, kill.pid) for kill in kills if kill.process in ("apply", "beside"))
+    deaths = sorted((kill.at, kill.pid) for kill in kills if kill.process in ("apply", "beside apply"))
     owners: dict[str, tuple[float, int]] = {}
     taken: list[float] = []
     records = [
@@ -140,6 +140,7 @@ def summary(
         "kills_by_point": _by_point(killer.kills),
         "stops_by_point": _by_point(killer.stops),
         "least_kills_of_a_point": _least(killer.kills),
+        "least_times_of_a_point": _least([*killer.kills, *killer.stops]),
         "documents": checked.documents,
         "document_rows": checked.rows,
         "live_chunks": checked.chunks,

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,9 +81,10 @@ class Beside:
         self._threads.append(thread)
         thread.start()
 
-    def pids(self) -> tuple[int, ...]:
-        """Of those that run now."""
-        return tuple(process.pid for process in list(self._running.values()) if process.poll() is None)
+    def pids(self) -> list[tuple[str, int]]:
+        """Stage and process id of those that run now."""
+        running = list(self._running.items())
+        return [(name.split("-")[1], process.pid) for name, process in running if process.poll() is None]
 
     def _keep(self, stage: str, name: str) -> None:
         command = [sys.executable, "-P", "-m", "streams", "--stage", stage, "--leashed", "--log-name", name]
@@ -158,8 +159,8 @@ class Scene:
 
 
 @contextmanager
-def scene(folder: Path, *, beside: int = 2) -> Iterator[Scene]:
-    """A running installation with `beside` more processes of apply; at the end nothing of it runs."""
+def scene(folder: Path, *, beside: Sequence[str] = ("apply", "apply")) -> Iterator[Scene]:
+    """A running installation with one more process of each stage in `beside`; at the end nothing of it runs."""
     ports, lease = free_ports()
     faults = folder / ".millstream" / "faults"
     with lease:
@@ -179,7 +180,7 @@ def scene(folder: Path, *, beside: int = 2) -> Iterator[Scene]:
             installation.millstream("down")
 
 
-def _made(installation: Installation, faults: Path, beside: int) -> Scene:
+def _made(installation: Installation, faults: Path, beside: Sequence[str]) -> Scene:
     profile = profiles.read(installation.state_dir)
     assert profile is not None
     environ = profile.environment(installation.environ) | {"MILLSTREAM_FAULTS_DIR": str(faults / BESIDE)}
@@ -192,6 +193,6 @@ def _made(installation: Installation, faults: Path, beside: int) -> Scene:
     with psycopg.connect(made.dsn, autocommit=True) as database:
         database.execute(f"CREATE TABLE {TABLE} (id int PRIMARY KEY, title text, body text, readers text[])".encode())
     made.put_in_force()
-    for number in range(beside):
-        made.workers.start("apply", number + 2)
+    for number, stage in enumerate(beside, start=2):
+        made.workers.start(stage, number)
     return made
