@@ -120,7 +120,7 @@ class Live:
 
     async def _look_for_switch(self) -> None:
         try:
-            self._catalogue = self._catalogue.extended(await asyncio.to_thread(self._read))
+            self._catalogue = self._catalogue.extended(await self._records())
             await self._follow()
         except TransientError as error:
             if not self._is_in_trouble:
@@ -128,6 +128,15 @@ class Live:
             self._is_in_trouble = True
         else:
             self._is_in_trouble = False
+
+    async def _records(self) -> Sequence[StoredRecord]:
+        """Raises TransientError; at the start also ConfigError: later, a broker that refuses is no reason to end."""
+        try:
+            return await asyncio.to_thread(self._read)
+        except ConfigError as error:
+            if self._current is None:
+                raise
+            raise TransientError(str(error)) from None
 
     async def _check(self) -> None:
         if self._current is not None:

@@ -66,6 +66,7 @@ class Replica:
     served: dict[int, IndexIdentity] = field(default_factory=dict)
     log: Log = field(default_factory=Log)
     is_away: bool = False
+    is_refused: bool = False
     hold_seconds: float = 30.0
 
     def __post_init__(self) -> None:
@@ -77,6 +78,8 @@ class Replica:
     def read(self) -> list[StoredRecord]:
         if self.is_away:
             raise TransientError("no broker")
+        if self.is_refused:
+            raise ConfigError("no such topic")
         return self.records
 
     def open(self, identity: IndexIdentity) -> Opened:
@@ -196,6 +199,16 @@ async def test_a_switch_that_does_not_come_about_in_time_lets_requests_go_on() -
     await one.live.look()
     assert await one.answers_from() == SECOND
     await one.live.close()
+
+
+async def test_a_broker_that_does_not_know_the_topic_ends_a_start_and_no_replica_that_answers() -> None:
+    one = await replica()
+    one.is_refused = True
+    await one.live.look()
+    assert await one.answers_from() == FIRST
+    await one.live.close()
+    with pytest.raises(ConfigError):
+        await Replica(is_refused=True).live.look()
 
 
 async def test_a_replica_that_starts_without_a_broker_answers_nothing_until_it_knows() -> None:
