@@ -7,18 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
-from index.sweeper import Swept
-from runtime.clock import Clock
-from schemas.errors import MillstreamError, TransientError
-from schemas.headers import stated_again, stated_op
-from schemas.records import Hide, Mutation
-from schemas.redaction import Action, Kind
-from schemas.versions import Op
-from streams.hide import LeftOut, Passed, Sent, TakesNothing, Unreadable
-from streams.vectors import Obtained
-from streams.window import Delivery
 
+from index.sweeper import Swept
 from index.writer import Committed, Outcome, Redelivered, Unchanged
+from runtime.clock import Clock
 from runtime.metrics import (
     ALERTS,
     CHUNKS,
@@ -40,8 +32,16 @@ from runtime.metrics import (
     TAKE_OVERS,
     Metrics,
 )
+from schemas.errors import MillstreamError, TransientError
+from schemas.headers import stated_again, stated_op
+from schemas.records import Hide, Mutation
+from schemas.redaction import Action, Kind
+from schemas.versions import Op
 from streams.apply import DeadLettered
 from streams.heal import Gone, Healed, Healing, LiesBehind
+from streams.hide import LeftOut, Passed, Sent, TakesNothing, Unreadable
+from streams.vectors import Obtained
+from streams.window import Delivery
 
 WITHDRAWAL_LOST = "withdrawal_dead_lettered"
 """Outcome of a delete, erase or acl that could not be processed: what it takes away may still be shown."""

@@ -12,6 +12,7 @@ from runtime.clock import Clock, SystemClock
 from runtime.declarations import load_sources, load_topics
 from runtime.kafka import KafkaAdmin
 from runtime.log_port import Log, StoredRecord
+from runtime.metrics import Metrics
 from runtime.settings import Settings
 from runtime.watched_files import WatchedFiles
 from schemas.errors import MillstreamError
@@ -27,13 +28,11 @@ from streams.dead_letters import DeadLetters
 from streams.groups import HIDE_GROUP, apply_group, hides_group, prepare_group
 from streams.hide import Hider
 from streams.hide_feed import HideFeed
+from streams.journal import Journal
 from streams.parse.limits import Limits
 from streams.process import Activity, Hook, Runs, StageProcess
 from streams.startup import begin_where_the_store_stands, check_generation, check_index, check_topics
 from streams.window import Delivery, OnAck, Window, Work
-
-from runtime.metrics import Metrics
-from streams.journal import Journal
 
 CAPTURE = "capture"
 PREPARE = "prepare"
@@ -210,13 +209,12 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
 async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
     from index.sweeper import SweepPolicy
     from index.weaviate import open_index
-    from runtime.kafka import read_topic
-    from streams.history import TenantHistory
-    from streams.keeping import Keeper
-
     from index.writer import TenantWriter
+    from runtime.kafka import read_topic
     from streams.apply import Applier, Bounds, Hooks, StoreOffsets
     from streams.heal import Healer
+    from streams.history import TenantHistory
+    from streams.keeping import Keeper
 
     topics = load_topics(settings)
     source = mutations_topic(settings.generation)
