@@ -73,7 +73,7 @@ class _Noting:
         return self.inner.embed_query(text)
 
 
-class _OnePolicy:
+class OnePolicy:
     """Treats every document alike."""
 
     def __init__(self, policy: Policy) -> None:
@@ -89,7 +89,7 @@ async def measure(
     """Figures with `baseline` (the f32 model), without names and with every kind; then the int8 model, and what its
     vectors cost in retrieval.
     """
-    deliveries = [_delivery(change, plan.topics) for change in _changes(plan)]
+    deliveries = [delivery_of(change, plan.topics) for change in _changes(plan)]
     runs = (
         ("ingest_without_names", baseline, WITHOUT_NAMES),
         ("ingest_every_kind", baseline, EVERY_KIND),
@@ -121,7 +121,7 @@ async def _run(
     async with ParserPool(plan.parsers, kinds=kinds) as parser:
         pipeline = Pipeline(
             parser=parser,
-            policies=_OnePolicy(policy),
+            policies=OnePolicy(policy),
             tokens=model,
             vectors=vectors,
             embedder=model.fingerprint,
@@ -211,6 +211,7 @@ def _change(doc_id: str, title: str, body: str) -> DocumentChange:
     )
 
 
-def _delivery(change: DocumentChange, topics: Topics) -> Delivery:
+def delivery_of(change: DocumentChange, topics: Topics) -> Delivery:
+    """A change as documents.changes delivers it."""
     at = Coordinates(topic=CHANGES, partition=topics.partition(CHANGES, document=change.document), offset=0)
     return Delivery(at, change.key.encode(), encode(change), ())

@@ -50,6 +50,7 @@ app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(generations.app, name="generation")
 benching.app.command("ingest", help=bench_preparing.INGEST)(bench_preparing.ingest)
 benching.app.command("pii", help=bench_preparing.PII)(bench_preparing.pii)
+benching.app.command("memory", help=bench_preparing.MEMORY)(bench_preparing.memory)
 app.add_typer(benching.app, name="bench")
 
 
