@@ -39,6 +39,10 @@ STAGES: dict[str, tuple[Point, ...]] = {
 """Process -> the points it passes."""
 
 
+News = tuple[Faults, Reached]
+"""What happened, by whose order."""
+
+
 @dataclass
 class Lane:
     """Orders for one kind of process: some at a time, each once reached or given up before the next."""
@@ -59,7 +63,11 @@ class Lane:
     """Every so many orders, the process is stopped past its session instead of killed."""
     once: bool = False
     """Whether it is over when every point of every wave was reached."""
-    outstanding: dict[Point, float] = field(default_factory=dict)
+    also: Faults | None = None
+    """Orders for a process of the same stage that may die less often: one in `also_seconds`."""
+    also_seconds: float = 30.0
+    also_at: float = 0.0
+    outstanding: dict[Point, tuple[Faults, float]] = field(default_factory=dict)
     queue: deque[Point] = field(default_factory=deque)
     ordered: int = 0
     given_up: Counter[Point] = field(default_factory=Counter)
@@ -68,17 +76,19 @@ class Lane:
     killed: Counter[Point] = field(default_factory=Counter)
     wave: int = 0
 
-    def tick(self, now: float, news: Sequence[Reached]) -> None:
+    def tick(self, now: float, news: Sequence[News]) -> None:
         """Look at what happened, give up what does not, order what is next."""
-        for each in news:
-            if each.process == self.process and self.outstanding.pop(each.point, None) is not None:
+        for faults, each in news:
+            ordered = self.outstanding.get(each.point)
+            if each.process == self.process and ordered is not None and ordered[0] is faults:
+                del self.outstanding[each.point]
                 self.reached[each.point] += 1
                 self.killed[each.point] += each.action is Action.KILL
                 self.next_at = now + max(self.gap, self.spacing)
         if now >= self.next_at - self.gap and not self.is_up():
             self.next_at = now + self.gap
-        for point, until in list(self.outstanding.items()):
-            if now > until and self.faults.withdraw(self.process, point):
+        for point, (faults, until) in list(self.outstanding.items()):
+            if now > until and faults.withdraw(self.process, point):
                 del self.outstanding[point]
                 self.given_up[point] += 1
         while len(self.outstanding) < self.width and now >= self.next_at:
@@ -105,13 +115,16 @@ class Lane:
             return
         self.ordered += 1
         action = Action.STOP if self.ordered % self.stops_every == 0 else Action.KILL
-        self.faults.order(self.process, point, action, self.dice.choice((1, 1, 2, 3)))
-        self.outstanding[point] = now + self.patience
+        faults = self.faults
+        if self.also is not None and now >= self.also_at:
+            faults, self.also_at = self.also, now + self.also_seconds
+        faults.order(self.process, point, action, self.dice.choice((1, 1, 2, 3)))
+        self.outstanding[point] = faults, now + self.patience
 
     def withdraw(self) -> None:
         """Nothing more."""
-        for point in self.outstanding:
-            self.faults.withdraw(self.process, point)
+        for point, (faults, _) in self.outstanding.items():
+            faults.withdraw(self.process, point)
 
 
 def lanes_of(scene: Scene, seed: int) -> list[Lane]:
@@ -128,6 +141,7 @@ def lanes_of(scene: Scene, seed: int) -> list[Lane]:
         gap=1.0,
         width=3,
         stops_every=7,
+        also=scene.launched,
     )
 
     def is_ready(name: str) -> bool:
@@ -135,7 +149,7 @@ def lanes_of(scene: Scene, seed: int) -> list[Lane]:
 
     others = [
         # The launcher gives up what dies more than 7 times in 120 s.
-        Lane(scene.launched, name, (points,), dice(name), gap=8.0, is_up=partial(is_ready, name), spacing=18.0)
+        Lane(scene.launched, name, (points,), dice(name), gap=8.0, is_up=partial(is_ready, name), spacing=25.0)
         for name, points in STAGES.items()
         if name != "apply"
     ]
@@ -153,7 +167,7 @@ def slice_of(scene: Scene, seed: int) -> list[Lane]:
     }
     lanes = lanes_of(scene, seed)
     for lane in lanes:
-        lane.waves, lane.once = (waves.get(lane.process, commits),), True
+        lane.waves, lane.once, lane.also = (waves.get(lane.process, commits),), True, None
         lane.stops_every = 3 if lane.process == "apply" else 100
     return lanes
 
@@ -221,7 +235,7 @@ class Killer:
                 now, news = time.monotonic(), self._news()
                 self._resume_due(now)
                 for lane in self.lanes:
-                    lane.tick(now, [each for each in news if self._is_of(each, lane)])
+                    lane.tick(now, news)
                 if now > next_part:
                     next_part = now + self.part_seconds * (0.6 + 0.8 * dice.random())
                     self._kill_any(dice)
@@ -229,14 +243,14 @@ class Killer:
             except Exception as error:  # noqa: BLE001 - the run goes on, and says so at its end
                 self.troubles.append(f"{type(error).__name__}: {error}")
 
-    def _news(self) -> list[Reached]:
+    def _news(self) -> list[News]:
         found = [
-            each
+            (faults, each)
             for faults in (self.scene.launched, self.scene.beside)
             for each in faults.reached()
             if each not in self._seen
         ]
-        for each in found:
+        for _, each in found:
             self._seen.add(each)
             done = Kill(each.process, each.point, each.pid, each.at)
             if each.action is Action.KILL:
@@ -245,9 +259,6 @@ class Killer:
                 self.stops.append(done)
                 self._resume.append((time.monotonic() + STOPPED_SECONDS, each.pid))
         return found
-
-    def _is_of(self, each: Reached, lane: Lane) -> bool:
-        return each in lane.faults.reached()
 
     def _resume_due(self, now: float) -> None:
         for due in [each for each in self._resume if now >= each[0]]:

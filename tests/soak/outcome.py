@@ -22,7 +22,7 @@ from tests.acceptance.installation import eventually
 from tests.soak.kills import STAGES, Kill, Killer
 from tests.soak.scene import TABLE, Scene
 from tests.soak.watch import Judged, Seen, States, judge, states_of
-from tests.soak.writers import POISON, RowWriter, WebhookWriter
+from tests.soak.writers import LAST_ROW, POISON, RowWriter, WebhookWriter
 
 Writers = Sequence[WebhookWriter | RowWriter]
 
@@ -30,6 +30,7 @@ Writers = Sequence[WebhookWriter | RowWriter]
 def settle(scene: Scene, seconds: float = 400.0) -> float:
     """Wait until everything in the log is applied, the captured table's last row included; how long it took."""
     started = time.monotonic()
+    eventually("the last row is captured", lambda: _has_last_row(scene), seconds)
     settings = scene.installation.settings
     identity = IndexIdentity(settings.generation, settings.incarnation)
     groups = {
@@ -49,10 +50,18 @@ def settle(scene: Scene, seconds: float = 400.0) -> float:
         except TransientError:
             lag = 1
         quiet = 0 if lag else quiet + 1
-        return quiet >= 30  # 3 s: what Debezium still holds back comes in meanwhile
+        return quiet >= 10
 
     eventually("everything is applied", is_settled, seconds)
     return time.monotonic() - started
+
+
+def _has_last_row(scene: Scene) -> bool:
+    try:
+        records = read_topic(scene.installation.settings, CHANGES)
+        return any(decode(record.value or b"", DocumentChange).doc_id == str(LAST_ROW) for record in records)
+    except TransientError:
+        return False
 
 
 def compared(scene: Scene, writers: Writers, killer: Killer) -> Checked:

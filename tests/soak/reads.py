@@ -37,7 +37,8 @@ HISTORIES = {Tenant("aurora"): timedelta(hours=24), Tenant("delta"): timedelta(0
 """Of one what was superseded is closed, of the other it is removed."""
 _AT_ONCE = 4
 """Reads under way in one process."""
-_WHOLE_SHARE = 0.1
+_WHOLE_SHARE = 0.03
+_TEXT_SHARE = 0.25
 _TAKE_OVER_EVERY = 200
 
 
@@ -126,7 +127,7 @@ def read_some(place: Place, reads: int, seed: int) -> Seen:
         documents: list[Document] = [doc(f"d{number}", tenant) for tenant in HISTORIES for number in range(DOCUMENTS)]
         try:
             watchers = [
-                Watcher(index, documents, DIMENSION, seen, random.Random(f"{seed}:{number}"), _WHOLE_SHARE)
+                Watcher(index, documents, DIMENSION, seen, random.Random(f"{seed}:{number}"), _WHOLE_SHARE, _TEXT_SHARE)
                 for number in range(_AT_ONCE)
             ]
             await watch(watchers, lambda: len(seen.reads) >= reads)

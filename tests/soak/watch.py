@@ -65,6 +65,8 @@ class Watcher:
     dice: random.Random
     whole_share: float = 0.0
     """How many of the reads ask for all of a tenant."""
+    text_share: float = 1.0
+    """How many of the others fetch what they found."""
     whole_leg: int = 1000
     at: dict[Tenant, Seq] = field(default_factory=dict)
 
@@ -90,7 +92,8 @@ class Watcher:
             found = await self.reader.retrieve(question)
             self.seen.seconds.append(time.perf_counter() - started)
             legs = tuple(tuple(hit.chunk_id for hit in leg) for leg in (found.vector, found.lexical))
-            texts = {} if whole else await self.reader.texts(document.tenant, {*legs[0], *legs[1]})
+            fetched = not whole and self.dice.random() < self.text_share
+            texts = {} if not fetched else await self.reader.texts(document.tenant, {*legs[0], *legs[1]})
         except TransientError:
             self.seen.unavailable += 1
             await asyncio.sleep(0.2)

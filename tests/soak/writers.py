@@ -27,6 +27,8 @@ _STOCK = 40
 POISON = "%PDF-1.7\n%no such object\n%%EOF"
 """Cannot be read, and becomes a dead letter."""
 _PARTS = (1, 1, 1, 2, 5)
+LAST_ROW = 1_000_000
+"""Key of the row that is written when nothing else will be."""
 Json = dict[str, object]
 
 
@@ -140,7 +142,7 @@ class RowWriter(Writes):
                     self._statement(database, dice, next(numbers))
                     self.acknowledged += 1
             stop.wait(0.3)
-        self._read_back()
+        self._end()
 
     def _statement(self, database: psycopg.Connection[object], dice: random.Random, number: int) -> None:
         key, what = dice.randrange(self.documents_most), dice.random()
@@ -157,11 +159,16 @@ class RowWriter(Writes):
                 (key, event["title"], event["body"], [dice.choice(GROUPS)]),
             )
 
-    def _read_back(self) -> None:
-        """What the table holds is what is expected; it is asked until it answers."""
+    def _end(self) -> None:
+        """Write the last row; what the table holds then is what is expected. It is asked until it answers."""
         while True:
             try:
                 with psycopg.connect(self.dsn, autocommit=True, connect_timeout=5) as database:
+                    last = upsert("", "last", 1)
+                    database.execute(
+                        f"INSERT INTO {TABLE} VALUES (%s, %s, %s, '{{public}}') ON CONFLICT DO NOTHING".encode(),
+                        (LAST_ROW, last["title"], last["body"]),
+                    )
                     rows = database.execute(f"SELECT id, title, body, readers FROM {TABLE}".encode()).fetchall()
                 break
             except psycopg.Error:
