@@ -28,6 +28,7 @@ from infra.local.stack import Stack
 from runtime.kafka import read_topic
 from runtime.settings import Settings, settings_from
 from schemas.codec import decode
+from schemas.errors import TransientError
 from schemas.identity import Document
 from schemas.records import DeadLetter
 from schemas.sources import parse_sources
@@ -60,6 +61,8 @@ class Site:
     stack: Stack
     line: SlowLine
     """From the processes to the store."""
+    runner: asyncio.Runner
+    """One event loop for every look at the index: gRPC's poller belongs to the first."""
     stages: dict[str, StageRun] = field(default_factory=dict)
     others: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -118,12 +121,21 @@ class Site:
     def differences(self) -> list[str]:
         """Between the newest state of every document and the serial reference."""
         wanted = reference(logged(read_topic(self.settings, CHANGES)))
-        return differences(wanted, asyncio.run(newest_rows(self.settings)))
+        try:
+            return differences(wanted, self.runner.run(newest_rows(self.settings)))
+        except TransientError as error:
+            return [str(error)]
 
     def letters(self) -> list[str]:
         """Every dead letter: reason and document."""
         found = [decode(record.value or b"", DeadLetter) for record in read_topic(self.settings, DLQ)]
         return [f"{letter.reason} {letter.doc_id}" for letter in found]
+
+    def keep(self, stage: str) -> None:
+        """Start a stage again where it has ended, as its supervisor does."""
+        run = self.stages[stage]
+        if run.process.poll() is not None:
+            self.stages[stage] = StageRun(stage, self.environment, run.log)
 
     def pids(self) -> dict[str, int]:
         """Of the stages; fails where one ended."""
@@ -183,8 +195,8 @@ def _running(environment: Mapping[str, str], folder: Path, stack: Stack, line: S
         "MILLSTREAM_LOG_DIR": str(folder / "logs"),
         "MILLSTREAM_WEAVIATE_GRPC": line.address,
     }
-    site = Site(settings_from(own), own, stack, line)
-    asyncio.run(install(site.settings, parse_sources(DECLARED)))
+    site = Site(settings_from(own), own, stack, line, asyncio.Runner())
+    site.runner.run(install(site.settings, parse_sources(DECLARED)))
     try:
         for stage in ("prepare", "apply", "hide"):
             site.stages[stage] = StageRun(stage, own, folder / f"{stage}.log")
@@ -200,6 +212,7 @@ def _running(environment: Mapping[str, str], folder: Path, stack: Stack, line: S
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
             child.wait()
+        site.runner.close()
 
 
 def _start(module: str, environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
