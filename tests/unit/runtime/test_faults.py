@@ -1,6 +1,7 @@
 """Fault points: nothing without an order, once with one, in a development profile alone."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ import pytest
 
 from runtime.faults import Action, Faults, Point, arm, disarm, reach
 from schemas.errors import ConfigError
+from tests.soak.kills import STAGES
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -77,3 +81,14 @@ def test_a_killed_process_dies_at_the_point_and_its_successor_does_not(profile: 
     assert (first.returncode, first.stdout.split()) == (-9, [b"before"])
     assert (second.returncode, second.stdout.split()) == (0, [b"before", b"after"])
     assert [each.action for each in faults.reached()] == [Action.KILL]
+
+
+def test_every_point_is_passed_by_the_code_once_and_by_the_long_run() -> None:
+    passed = [
+        name
+        for package in ("connectors", "index", "streams")
+        for file in (ROOT / package).rglob("*.py")
+        for name in re.findall(r"reach\(Point\.(\w+)\)", file.read_text(encoding="utf-8"))
+    ]
+    assert sorted(passed) == sorted(point.name for point in Point)
+    assert {point for points in STAGES.values() for point in points} == set(Point)
