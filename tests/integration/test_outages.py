@@ -23,6 +23,7 @@ import pytest
 
 from cli.rebuilding import Watched, rebuild, retire
 from index.model import IndexIdentity
+from index.reader import Reader
 from index.weaviate import open_index
 from index.weaviate.schema import Collections
 from infra.local.children import Command
@@ -121,8 +122,9 @@ def test_a_store_that_is_slow_answers_or_refuses_in_time_and_loses_nothing(site:
     question = "When does the ferry to the island leave?"
     try:
         statuses = set[int]()
-        for site.line.seconds in (0.2, 3.0):
-            site.say("slow/kept", f"The ferry to the island leaves at {site.line.seconds} hours past noon.")
+        for seconds in (0.2, 3.0):
+            site.line.seconds = seconds
+            site.say("slow/kept", f"The ferry to the island leaves at {seconds} hours past noon.")
             replies = site.ask(question, cache="bypass"), site.document("slow/kept")
             statuses |= {reply.status for reply in replies}
         assert statuses == {200, 503}
@@ -346,9 +348,13 @@ def test_a_switch_of_builds_shows_nobody_again_what_was_deleted(site: Site, tmp_
 
 
 async def drop_twice(old: Settings, live: Settings) -> None:
-    """As after a `retire` that was cut off, and called again."""
+    """As after a `retire` that was cut off, and called again. In between nobody reads anything of the build, whether he
+    has heard of the switch or not.
+    """
     index = open_index(old)
     await index.drop()
+    with pytest.raises(TransientError):
+        await Reader(index, SystemClock()).position(TENANT)
     await index.close()
     await retire(live, str(index.identity))
 
