@@ -46,7 +46,7 @@ def check_topic(admin: KafkaAdmin, topics: Topics) -> None:
 
 
 def recall(settings: Settings, admin: KafkaAdmin, now: datetime) -> LoggedEvents:
-    """The events of the last minutes, from the end of the log. Raises TransientError."""
+    """The events of the last minutes before `now`, and since, from the end of the log. Raises TransientError."""
     since = admin.offsets_at(CHANGES, round((now - RECALLED).timestamp() * 1000))
     ends = admin.end_offsets(CHANGES)
     most = EVENT_LIMIT // len(ends)
@@ -71,7 +71,17 @@ async def serve(settings: Settings) -> None:
     producer = Producer(settings, delivery_seconds=ACK_SECONDS - 1)
     clock = SystemClock()
     events = await asyncio.to_thread(recall, settings, admin, clock.now())
-    receiver = Receiver(registry, producer, topics, key, Limits(settings.max_document_bytes), clock, metrics, events)
+    receiver = Receiver(
+        registry,
+        producer,
+        topics,
+        key,
+        Limits(settings.max_document_bytes),
+        clock,
+        metrics,
+        events,
+        partial(recall, settings, admin),
+    )
 
     async def not_ready() -> Sequence[str]:
         reasons = [] if registry.fault is None else [registry.fault]

@@ -3,15 +3,16 @@ and nothing of it is appended again.
 
 Where the log is the order, an event appended again would count as newer than what came after it: a deleted document
 would be back. Messages are remembered by this process alone; events also across its restart, from the end of the log.
-Bounded: after EVENT_LIMIT other events, or by another receiver process, a repeated message is appended again.
+Bounded: after EVENT_LIMIT other events, or by another receiver process, a repeated message is appended again. What the
+log has not acknowledged may lie in it all the same: it is looked for there before the message is tried anew.
 """
 
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import orjson
 
@@ -115,11 +116,68 @@ class LoggedEvents:
         while len(self._events) > self._limit:
             self._events.popitem(last=False)
 
+    def adopt(self, others: "LoggedEvents") -> None:
+        """Remember these too; a copy that either knows of is there."""
+        for key, logged in others._events.items():
+            known = self._events.setdefault(key, logged)
+            self._events[key] = replace(known, needs_copy=known.needs_copy and logged.needs_copy)
+        while len(self._events) > self._limit:
+            self._events.popitem(last=False)
+
     def put_copy(self, change: DocumentChange) -> None:
         """The acl's own copy of this event is there."""
         key = (change.source, change.event_id)
         if key in self._events:
             self._events[key] = replace(self._events[key], needs_copy=False)
+
+
+Recall = Callable[[datetime], LoggedEvents]
+"""The events that came to the log from shortly before a time on. Blocks; raises TransientError."""
+
+
+class Unsettled:
+    """Messages that the log did not acknowledge, and whether their events lie in it nonetheless.
+
+    One reading of the log settles all that failed before it began. Bounded as `MessageMemory` is.
+    """
+
+    def __init__(self, recall: Recall, events: LoggedEvents, limit: int = LIMIT) -> None:
+        self._recall = recall
+        self._events = events
+        self._limit = limit
+        self._failed: OrderedDict[MessageKey, int] = OrderedDict()
+        self._failures = 0
+        self._settled = 0
+        """Failures up to this number were looked for."""
+        self._since: datetime | None = None
+        """When the first of the others was."""
+        self._reading = asyncio.Lock()
+
+    def note(self, key: MessageKey, at: datetime) -> None:
+        """A message failed, and it is not known whether it is in the log."""
+        self._failures += 1
+        self._failed[key] = self._failures
+        self._since = self._since or at
+        while len(self._failed) > self._limit:
+            self._failed.popitem(last=False)
+
+    async def settle(self, key: MessageKey) -> None:
+        """Returns once what lies in the log of this message is among the logged events. Raises TransientError."""
+        failure = self._failed.get(key)
+        if failure is None:
+            return
+        async with self._reading:
+            if failure > self._settled and self._since is not None:
+                failures, since, self._since = self._failures, self._since, None
+                try:
+                    found = await asyncio.to_thread(self._recall, since)
+                except BaseException:
+                    self._since = since
+                    raise
+                self._events.adopt(found)
+                self._settled = failures
+        if self._failed.get(key) == failure:
+            self._failed.pop(key)
 
 
 def logged_events(records: Iterable[StoredRecord], connector: str) -> LoggedEvents:

@@ -19,7 +19,16 @@ from connectors.changes import (
 )
 from connectors.webhook import problems
 from connectors.webhook.events import Fault, InvalidBodyError, parse_events
-from connectors.webhook.memory import Logged, LoggedEvents, MessageKey, MessageMemory, Remembered, Tokens
+from connectors.webhook.memory import (
+    Logged,
+    LoggedEvents,
+    MessageKey,
+    MessageMemory,
+    Recall,
+    Remembered,
+    Tokens,
+    Unsettled,
+)
 from connectors.webhook.problems import Problem
 from connectors.webhook.registry import Registry
 from connectors.webhook.signatures import ID_HEADER, is_signed
@@ -105,8 +114,9 @@ class Receiver:
         clock: Clock,
         metrics: Metrics,
         events: LoggedEvents | None = None,
+        recall: Recall = lambda _since: LoggedEvents(),
     ) -> None:
-        """`events`: what lies in the log already."""
+        """`events`: what lies in the log already; `recall`: what came to lie there since, acknowledged or not."""
         self._registry = registry
         self._log = log
         self._topics = topics
@@ -115,7 +125,8 @@ class Receiver:
         self._clock = clock
         self._metrics = metrics
         self._memory = MessageMemory()
-        self._events = events or LoggedEvents()
+        self._events = LoggedEvents() if events is None else events
+        self._unsettled = Unsettled(recall, self._events)
         self.gate = Gate(limits, metrics)
 
     def source(self, name: str) -> SourceConfig | None:
@@ -135,6 +146,10 @@ class Receiver:
             return problems.unauthorized()
         key: MessageKey = (source.source, headers[ID_HEADER])
         digest = hashlib.sha256(body).digest()
+        try:
+            await self._unsettled.settle(key)
+        except TransientError:
+            return problems.log_unavailable()
         known = self._memory.get(key)
         if known is None:
             changes = self._changes(source, headers, body)
@@ -143,7 +158,7 @@ class Receiver:
             logged = [self._events.get(change) for change in changes]
             if any(known and not known.is_of(change) for known, change in zip(logged, changes, strict=True)):
                 return problems.id_reused()
-            known = Remembered(digest, asyncio.create_task(self._append(source.name, changes, logged)))
+            known = Remembered(digest, asyncio.create_task(self._append(key, changes, logged)))
             self._memory.put(key, known)
             return await self._acknowledged(known, repeated=None not in logged)
         if known.digest != digest:
@@ -175,8 +190,19 @@ class Receiver:
                 return _refusal(413, number, error.field, error)
         return tuple(changes)
 
-    async def _append(self, source: str, changes: Sequence[DocumentChange], logged: Sequence[Logged | None]) -> Tokens:
+    async def _append(
+        self, message: MessageKey, changes: Sequence[DocumentChange], logged: Sequence[Logged | None]
+    ) -> Tokens:
         """Append what is not in the log yet; `logged` says what is."""
+        try:
+            return await self._append_new(message[0], changes, logged)
+        except TransientError:
+            self._unsettled.note(message, self._clock.now())
+            raise
+
+    async def _append_new(
+        self, source: str, changes: Sequence[DocumentChange], logged: Sequence[Logged | None]
+    ) -> Tokens:
         new = [change for change, known in zip(changes, logged, strict=True) if known is None]
 
         def on_logged(change: DocumentChange, each: Accepted) -> None:

@@ -25,7 +25,7 @@ from schemas.errors import ConfigError, TooLargeError, TransientError
 from schemas.identity import Tenant
 from schemas.records import Coordinates, DocumentChange
 from schemas.topics import CHANGES, parse_topics
-from schemas.versions import Version
+from schemas.versions import Op, Version
 
 KEY = TokenKey(bytes(32))
 TOPICS = parse_topics(PACKAGED_TOPICS.read_text())
@@ -55,12 +55,26 @@ class Setup:
         self.registry = Registry(settings, lambda: load_senders(settings, {}), self.metrics)
         self.log = log
         self.clock = ManualClock(NOW)
-        self.receiver = Receiver(self.registry, log, TOPICS, KEY, self.limits, self.clock, self.metrics)
+        self.recalls: list[datetime] = []
+        self.is_readable = True
+        self.receiver = self.started()
+
+    def started(self, events: LoggedEvents | None = None) -> Receiver:
+        """A process with everything around it."""
+        return Receiver(
+            self.registry, self.log, TOPICS, KEY, self.limits, self.clock, self.metrics, events, self.recall
+        )
+
+    def recall(self, since: datetime) -> LoggedEvents:
+        if not self.is_readable:
+            raise TransientError("down")
+        self.recalls.append(since)
+        return logged_events(self.log.records(CHANGES), CONNECTOR)
 
     def restart(self) -> None:
         """Another process, which knows what the log tells."""
         events = logged_events(self.log.records(CHANGES), CONNECTOR)
-        self.receiver = Receiver(self.registry, self.log, TOPICS, KEY, self.limits, self.clock, self.metrics, events)
+        self.receiver = self.started(events)
 
     async def send(
         self, content: object, *, source: str = "wiki", message: str = "msg_1", secret: str = SECRET
@@ -214,6 +228,64 @@ async def test_what_is_logged_of_a_message_that_failed_is_not_said_again(tmp_pat
     assert [change.doc_id for change in setup.changes() if change.op == "acl"][:1] == ["a"]
     assert [change.op for change in setup.changes() if change.doc_id == "b"] == ["upsert"]
     assert setup.metrics.value(INGEST_EVENTS, source="wiki", op="upsert") == 2
+
+
+class UnansweredLog(MemoryLog):
+    """Takes records of these keys, and does not say so, while it is `away`."""
+
+    def __init__(self, *keys: str) -> None:
+        super().__init__()
+        self.keys = keys
+        self.away = True
+
+    async def append(self, topic: str, partition: int, key: str, value: bytes, headers: Headers = ()) -> Coordinates:
+        at = await super().append(topic, partition, key, value, headers)
+        if self.away and key in self.keys:
+            raise TransientError("not acknowledged in time")
+        return at
+
+
+@pytest.mark.parametrize("unanswered", ["acme/wiki/a", "acme/wiki/a#acl"])
+async def test_what_the_log_took_without_saying_so_is_found_there_and_resurrects_nothing(
+    tmp_path: Path, unanswered: str
+) -> None:
+    log = UnansweredLog(unanswered)
+    setup = Setup(tmp_path, log)
+    assert isinstance(await setup.send(upsert(acl=["hr"]), message="msg_1"), Problem)
+    log.away = False
+    await setup.send({"op": "delete", "doc_id": "a"}, message="msg_2")
+    setup.clock.advance(3600)
+    again = await setup.send(upsert(acl=["hr"]), message="msg_1")
+    assert versions(again) == [Version(1, 0, 0)]
+    assert [change.op for change in setup.changes()].count(Op.UPSERT) == 1
+    assert [change.op for change in setup.changes()].count(Op.ACL) == 1, "the copy alone is missing, or nothing is"
+    assert setup.recalls == [NOW], "from when the log did not answer"
+
+
+async def test_one_look_at_the_log_settles_every_message_that_failed_before_it(tmp_path: Path) -> None:
+    log = UnansweredLog("acme/wiki/a", "acme/wiki/b")
+    setup = Setup(tmp_path, log)
+    for doc in "ab":
+        assert isinstance(await setup.send(upsert(doc), message=doc), Problem)
+    log.away = False
+    answers = await asyncio.gather(*(setup.send(upsert(doc), message=doc) for doc in "abba"))
+    assert all(isinstance(answer, Taken) and answer.repeated for answer in answers)
+    assert (len(setup.changes()), len(setup.recalls)) == (2, 1)
+    await setup.send(upsert("c"), message="c")
+    assert len(setup.recalls) == 1, "who was answered needs none"
+
+
+async def test_while_the_log_cannot_be_looked_at_nothing_is_tried_anew(tmp_path: Path) -> None:
+    log = UnansweredLog("acme/wiki/a")
+    setup = Setup(tmp_path, log)
+    await setup.send(upsert())
+    setup.is_readable = False
+    refused = await setup.send(upsert())
+    assert isinstance(refused, Problem)
+    assert refused.status == 503
+    setup.is_readable, log.away = True, False
+    assert isinstance(await setup.send(upsert()), Taken)
+    assert len(setup.changes()) == 1
 
 
 class StuckLog(MemoryLog):
