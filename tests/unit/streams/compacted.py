@@ -82,8 +82,8 @@ class World:
     hidden: int = 0
 
     @classmethod
-    async def create(cls) -> "World":
-        world = cls()
+    async def create(cls, index: MemoryIndex | None = None) -> "World":
+        world = cls() if index is None else cls(index=index)
         await _open(world.index)
         return world
 
@@ -110,7 +110,7 @@ class World:
 
     async def apply(self, records: int, turns: int | None = None) -> None:
         """Apply so many records, all at once as the window lets them; killed after so many `turns` of the loop."""
-        applier = self._applier(self.index, Healer(self.index, self.log, self._read))
+        applier = self.applier()
         mutations = list(self.log.records(MUTATIONS))[self.applied :][:records]
         self.applied += await _run(applier, mutations, turns)
 
@@ -165,6 +165,10 @@ class World:
             found = decode_any(record.value or b"")
             if isinstance(found, Commit):
                 yield found
+
+    def applier(self) -> Applier:
+        """Of a process of `apply`."""
+        return self._applier(self.index, Healer(self.index, self.log, self._read))
 
     def _applier(self, index: MemoryIndex, healer: Healer | None) -> Applier:
         commits = LogCommits(self.log, TOPICS)
