@@ -14,6 +14,7 @@ from aiohttp import web
 from index.embedding.choice import open_embedder
 from index.model import IndexIdentity
 from index.weaviate import open_build
+from index.went_back import went_back
 from runtime.aio_kafka import KafkaTail
 from runtime.clock import SystemClock
 from runtime.declarations import load_sources, load_topics
@@ -77,7 +78,8 @@ async def serve(settings: Settings, metrics: Metrics) -> None:
         index = open_build(settings, identity, read_seconds=_READ_SECONDS)
         return Opened(index, Readiness(index, embedder), desk.serve(index))
 
-    live = Live(NewRecords(settings, GENERATIONS).read, open_one, KafkaReach(KafkaAdmin(settings, seconds=1.0)))
+    reach = KafkaReach(KafkaAdmin(settings, seconds=1.0))
+    live = Live(NewRecords(settings, GENERATIONS).read, open_one, reach, partial(went_back, settings=settings))
     runner = web.AppRunner(desk.application(live.served, live.end, live.not_ready), access_log=None)
     try:
         await live.look()

@@ -50,7 +50,7 @@ class Opened:
 
 class Live:
     """One for each process. `read` gives what index.generations has had since its last call; it blocks. `reach` is
-    asked at a switch.
+    asked at a switch, `went_back` of each build before it answers: whether its store stands where a backup did.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Live:
         read: Callable[[], Sequence[StoredRecord]],
         open_build: Callable[[IndexIdentity], Opened],
         reach: LogReach,
+        went_back: Callable[[VersionedIndex], Awaitable[bool]],
         *,
         near_seconds: float = NEAR_SECONDS,
         hold_seconds: float = HOLD_SECONDS,
@@ -65,6 +66,7 @@ class Live:
         self._read = read
         self._open = open_build
         self._reach = reach
+        self._went_back = went_back
         self._near_seconds, self._hold_seconds = near_seconds, hold_seconds
         self._catalogue = Catalogue()
         self._is_in_trouble = False
@@ -94,7 +96,7 @@ class Live:
             return await self._current.readiness.not_ready()
         if self._catalogue.live is None:
             return ("index.generations cannot be read: the live build is not known",)
-        return ("the live build does not cover what its switch asks",)
+        return ("the live build does not have all that it has to",)
 
     async def look(self) -> None:
         """Look once, and follow a switch. Raises ConfigError: nothing is live, or only what cannot be asked."""
@@ -174,6 +176,8 @@ class Live:
     async def _is_covered(self, opened: Opened, live: Build) -> bool:
         """Whether it can be asked and has what the switch asks. Raises ConfigError, TransientError."""
         await opened.readiness.check()
+        if await self._went_back(opened.index):
+            raise TransientError("the store is older than index.commits tells: it was put back from a backup")
         if not live.record.acknowledged:
             return True  # the first build there is: whatever it has is the newest
         acknowledged = (await opened.index.acknowledged()).offsets

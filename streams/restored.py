@@ -1,33 +1,29 @@
-"""A store that stands where a backup did: noticed, gone back for, and told to readers (design §5).
+"""A store that stands where a backup did (`index.went_back`): gone back for, and told to readers (design §5).
 
-A commit is told only after its position was published, and heads never go back. So a head behind a commit that
-index.commits tells of means that the store is older than the log: whatever its writers held of it is worth nothing, and
-what was acknowledged since has to come again. Until it has, readers refuse (`index.catalogue`: a restored build).
+Whatever its writers held of it is worth nothing, and what was acknowledged since has to come again. Until it has,
+readers refuse (`index.catalogue`: a restored build).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 import structlog
 
 from index.catalogue import Build, Catalogue, needed, restored
 from index.groups import apply_group, hides_group
-from index.model import Head, IndexIdentity, newest_head
 from index.port import CommitLog, VersionedIndex
+from index.went_back import heads_of, milliseconds, published_last
 from runtime.kafka import KafkaAdmin, read_topic
 from runtime.log_port import Log
 from runtime.settings import Settings
-from schemas.codec import decode_any, encode
+from schemas.codec import encode
 from schemas.errors import MillstreamError, TransientError
 from schemas.identity import Tenant
-from schemas.records import Commit, Generation, GenerationState, Record, TakeOver
-from schemas.topics import COMMITS, GENERATIONS, HIDES, Topics, mutations_topic
+from schemas.records import Commit, Generation, GenerationState, TakeOver
+from schemas.topics import GENERATIONS, HIDES, Topics, mutations_topic
 from streams.background import Background
 from streams.window import Crash, LeaseEndedError
-
-_SLACK = timedelta(minutes=1)
-"""Between the clocks of a writer and of a broker."""
 
 _LOOK_SECONDS = 0.5
 
@@ -36,45 +32,6 @@ log = structlog.get_logger("millstream.streams")
 
 class StoreWentBackError(MillstreamError):
     """The store is older than it was: this process ends, and the next one begins where the store stands."""
-
-
-async def heads_of(index: VersionedIndex) -> dict[Tenant, Head]:
-    """The head that counts, of each tenant. Raises TransientError, BrokenIndexError."""
-    found: dict[Tenant, Head] = {}
-    for tenant in await index.tenants():
-        head = newest_head(await index.heads(tenant))
-        if head is not None:
-            found[tenant] = head
-    return found
-
-
-def behind_what_was_told(
-    heads: Mapping[Tenant, Head], told: Iterable[Record], identity: IndexIdentity
-) -> frozenset[Tenant]:
-    """Tenants whose head is behind a commit of this build. Pure."""
-    return frozenset(
-        commit.tenant
-        for commit in told
-        if isinstance(commit, Commit)
-        and IndexIdentity(commit.generation, commit.incarnation) == identity
-        and (commit.tenant not in heads or commit.seq > heads[commit.tenant].seq)
-    )
-
-
-def published_last(heads: Iterable[Head]) -> datetime | None:
-    """When the last of these heads was published: whatever the store has lost was told later. None: nothing was."""
-    return max((head.published_at for head in heads if head.seq > 0), default=None)
-
-
-def told_since(settings: Settings, since: datetime | None) -> Iterable[Record]:
-    """What index.commits has from about this time on; None: all of it. Blocks. Raises TransientError, DecodeError."""
-    start = None if since is None else KafkaAdmin(settings).offsets_at(COMMITS, _milliseconds(since))
-    for stored in read_topic(settings, COMMITS, start=start):
-        yield decode_any(stored.value or b"")
-
-
-def _milliseconds(since: datetime) -> int:
-    return max(0, round((since - _SLACK).timestamp() * 1000))
 
 
 class StoreWatch:
@@ -132,16 +89,6 @@ class ConfirmedCommits:
         await self._commits.emit(commits)
 
 
-async def went_back(index: VersionedIndex, settings: Settings) -> bool:
-    """Whether the store is older than what index.commits tells of it. Raises TransientError."""
-    heads = await heads_of(index)
-    since = published_last(heads.values())
-    found = await asyncio.to_thread(
-        lambda: behind_what_was_told(heads, told_since(settings, since), index.identity),
-    )
-    return bool(found)
-
-
 async def go_back_with_the_store(index: VersionedIndex, admin: KafkaAdmin) -> None:
     """Let the groups of this build begin where the store stands: at what it has acknowledged, and for the hides, of
     which it keeps no account, at the time of its newest head. Raises TransientError, also while another process of the
@@ -160,7 +107,7 @@ async def go_back_with_the_store(index: VersionedIndex, admin: KafkaAdmin) -> No
     hides = (
         await asyncio.to_thread(admin.begin_offsets, HIDES)
         if since is None
-        else await asyncio.to_thread(admin.offsets_at, HIDES, _milliseconds(since))
+        else await asyncio.to_thread(admin.offsets_at, HIDES, milliseconds(since))
     )
     await asyncio.to_thread(admin.set_group_offsets, hides_group(index.identity), HIDES, hides)
     log.error("store went back", build=str(index.identity), offsets={str(at): to for at, to in behind.items()})

@@ -10,7 +10,7 @@ import pytest
 from index.embedding.words import HashedWordsEmbedder
 from index.memory import MemoryIndex
 from index.model import SCHEMA, IndexIdentity
-from index.port import IndexRecord
+from index.port import IndexRecord, VersionedIndex
 from runtime.clock import SystemClock
 from runtime.freshness_token import TokenKey
 from runtime.log_port import StoredRecord
@@ -67,13 +67,20 @@ class Replica:
     log: Log = field(default_factory=Log)
     is_away: bool = False
     is_refused: bool = False
+    restored: set[IndexIdentity] = field(default_factory=set)
+    """Builds whose store stands where a backup did, and whose writer has not said so yet."""
     hold_seconds: float = 30.0
 
     def __post_init__(self) -> None:
         clock = SystemClock()
         outside = Outside(self.embedder, build_authenticator(settings(), clock), TokenKey(b"k" * 32), clock, Metrics())
         self.desk = Desk(outside, Limits(), Thresholds())
-        self.live = Live(self.read, self.open, self.log, near_seconds=0.05, hold_seconds=self.hold_seconds)
+        self.live = Live(
+            self.read, self.open, self.log, self.went_back, near_seconds=0.05, hold_seconds=self.hold_seconds
+        )
+
+    async def went_back(self, index: VersionedIndex) -> bool:
+        return index.identity in self.restored
 
     def read(self) -> list[StoredRecord]:
         if self.is_away:
@@ -209,6 +216,19 @@ async def test_a_broker_that_does_not_know_the_topic_ends_a_start_and_no_replica
     await one.live.close()
     with pytest.raises(ConfigError):
         await Replica(is_refused=True).live.look()
+
+
+async def test_a_replica_that_starts_on_a_store_put_back_answers_nothing_before_its_writer_has_noticed() -> None:
+    one = Replica(restored={FIRST})
+    await one.add(FIRST)
+    one.say(FIRST, LIVE)
+    await one.live.look()
+    with pytest.raises(ProblemError):
+        await one.live.served()
+    one.restored.clear()
+    await one.live.look()
+    assert await one.answers_from() == FIRST
+    await one.live.close()
 
 
 async def test_a_replica_that_starts_without_a_broker_answers_nothing_until_it_knows() -> None:

@@ -13,19 +13,12 @@ from index.memory_log import MemoryCommitLog
 from index.model import IndexIdentity, first_head
 from index.reader import Reader
 from index.rows import PositionedMutation
+from index.went_back import behind_what_was_told, heads_of, published_last
 from runtime.clock import ManualClock
 from schemas.errors import TransientError
 from schemas.identity import Tenant
 from schemas.records import Generation, GenerationState
-from streams.restored import (
-    ConfirmedCommits,
-    StoreWatch,
-    StoreWentBackError,
-    behind_what_was_told,
-    confirmed,
-    heads_of,
-    published_last,
-)
+from streams.restored import ConfirmedCommits, StoreWatch, StoreWentBackError, confirmed
 from tests.unit.index.fakes import IDENTITY, TENANT, mutation, new_index, writer_on
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,82 @@
+"""Whether a store stands where a backup did: its head is behind what index.commits tells.
+
+A commit is told only after its position was published, and heads never go back. So a head behind a commit that was told
+before the head was read means that the store is older than the log.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from index.model import Head, IndexIdentity, newest_head
+from index.port import VersionedIndex
+from runtime.kafka import KafkaAdmin, read_topic
+from runtime.settings import Settings
+from schemas.codec import decode_any
+from schemas.errors import BrokenIndexError
+from schemas.identity import Tenant
+from schemas.records import Commit, Record
+from schemas.topics import COMMITS
+
+_SLACK = timedelta(minutes=1)
+"""Between the clocks of a writer and of a broker."""
+
+
+async def went_back(index: VersionedIndex, settings: Settings) -> bool:
+    """Whether the store is older than what index.commits tells of it. Raises TransientError."""
+    # First of all: what is told after the heads were read may be published after it.
+    ends = await asyncio.to_thread(KafkaAdmin(settings).end_offsets, COMMITS)
+    heads = await heads_of(index)
+    since = published_last(heads.values())
+    return bool(
+        await asyncio.to_thread(
+            lambda: behind_what_was_told(heads, _told(settings, since, ends), index.identity),
+        )
+    )
+
+
+async def heads_of(index: VersionedIndex) -> dict[Tenant, Head]:
+    """The head that counts, of each tenant that has one: of a tenant that is being made the shard comes first.
+
+    Raises TransientError.
+    """
+    found: dict[Tenant, Head] = {}
+    for tenant in await index.tenants():
+        try:
+            head = newest_head(await index.heads(tenant))
+        except BrokenIndexError:
+            continue
+        if head is not None:
+            found[tenant] = head
+    return found
+
+
+def behind_what_was_told(
+    heads: Mapping[Tenant, Head], told: Iterable[Record], identity: IndexIdentity
+) -> frozenset[Tenant]:
+    """Tenants whose head is behind a commit of this build. Pure."""
+    return frozenset(
+        commit.tenant
+        for commit in told
+        if isinstance(commit, Commit)
+        and IndexIdentity(commit.generation, commit.incarnation) == identity
+        and (commit.tenant not in heads or commit.seq > heads[commit.tenant].seq)
+    )
+
+
+def published_last(heads: Iterable[Head]) -> datetime | None:
+    """When the last of these heads was published: whatever the store has lost was told later. None: nothing was."""
+    return max((head.published_at for head in heads if head.seq > 0), default=None)
+
+
+def milliseconds(since: datetime) -> int:
+    """A broker's time that is surely before what a writer did at `since`."""
+    return max(0, round((since - _SLACK).timestamp() * 1000))
+
+
+def _told(settings: Settings, since: datetime | None, ends: Mapping[int, int]) -> Iterable[Record]:
+    """What index.commits has from about this time on and before `ends`; None: all of it. Blocks."""
+    start = None if since is None else KafkaAdmin(settings).offsets_at(COMMITS, milliseconds(since))
+    for stored in read_topic(settings, COMMITS, start=start):
+        if stored.coordinates.offset < ends.get(stored.coordinates.partition, 0):
+            yield decode_any(stored.value or b"")
