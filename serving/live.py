@@ -96,7 +96,8 @@ class Live:
             return await self._current.readiness.not_ready()
         if self._catalogue.live is None:
             return ("index.generations cannot be read: the live build is not known",)
-        return ("the live build does not have all that it has to",)
+        reasons = () if self._next is None else await self._next.readiness.not_ready()
+        return reasons or ("the live build does not have all that it has to",)
 
     async def look(self) -> None:
         """Look once, and follow a switch. Raises ConfigError: nothing is live, or only what cannot be asked."""
