@@ -1,10 +1,11 @@
-"""Waits, before a stage is built, until the parts it stands on answer.
+"""Waits, before a stage is built, until the parts it stands on answer: a minute, and then lets it say what is wrong.
 
 A process that ends because a part is away is started again by its supervisor, which gives up one that dies too often:
-an outage of minutes must not take a stage away for good. Meanwhile the process has no /readyz, so nobody counts on it.
+an outage must not take a stage away for good. Meanwhile the process has no /readyz, so nobody counts on it.
 """
 
 import asyncio
+from time import monotonic
 
 import structlog
 
@@ -14,15 +15,17 @@ from runtime.settings import Settings
 _ANSWER_SECONDS = 3.0
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 2.0
+_PATIENCE_SECONDS = 60.0
+"""The launcher gives up what dies more than seven times within two minutes."""
 
 log = structlog.get_logger("millstream.streams")
 
 
 async def until_parts_answer(settings: Settings, *, store: bool) -> None:
-    """Returns once Kafka does; with `store`, Weaviate as well. Tells once what it waits for."""
-    admin = KafkaAdmin(settings, seconds=_ANSWER_SECONDS)
+    """Returns once Kafka does, with `store` Weaviate as well, or after a minute. Tells once what it waits for."""
+    admin, until = KafkaAdmin(settings, seconds=_ANSWER_SECONDS), monotonic() + _PATIENCE_SECONDS
     pause, told = _FIRST_WAIT_SECONDS, ""
-    while missing := await _missing(settings, admin, store=store):
+    while (missing := await _missing(settings, admin, store=store)) and monotonic() < until:
         if missing != told:
             log.warning("waits for a part", part=missing)
         told = missing

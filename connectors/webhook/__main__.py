@@ -33,7 +33,6 @@ from schemas.topics import CHANGES, Topics
 
 SHUTDOWN_SECONDS = 20.0
 FATAL_POLL_SECONDS = 1.0
-_WAIT_SECONDS = 2.0
 
 log = structlog.get_logger("millstream.webhook")
 
@@ -67,7 +66,6 @@ async def serve(settings: Settings) -> None:
     topics = load_topics(settings)
     registry = Registry(settings, partial(load_senders, settings, os.environ), metrics)
     admin = KafkaAdmin(settings, seconds=3.0)
-    await _until_kafka_answers(admin)
     await asyncio.to_thread(check_topic, admin, topics)
     # Shorter than the wait of a request, so that most failures are told by Kafka and not by the clock.
     producer = Producer(settings, delivery_seconds=ACK_SECONDS - 1)
@@ -105,13 +103,6 @@ async def serve(settings: Settings) -> None:
         await receiver.drain()
         left = await producer.close()
         log.info("stopped", unacknowledged=left)
-
-
-async def _until_kafka_answers(admin: KafkaAdmin) -> None:
-    """A receiver that ended instead would be started again, and given up after some times."""
-    while not await asyncio.to_thread(admin.ready):
-        log.warning("waits for a part", part="kafka")
-        await asyncio.sleep(_WAIT_SECONDS)
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> None:
