@@ -80,6 +80,10 @@ class Settings(BaseSettings):
     vector_cache_mb: int = Field(
         512, ge=0, le=1_048_576, description="vectors that `prepare` keeps on disk in state_dir; 0 = none"
     )
+    valkey_url: SecretStr = Field(
+        SecretStr(""), description="Valkey (or Redis) that shares vectors between machines, valkey://host:port/0; none"
+    )
+    valkey_hours: int = Field(720, ge=1, le=87_600, description="hours a shared vector is kept after its last use")
     chunk_tokens: int | None = Field(
         None, ge=32, le=8192, description="most tokens of a chunk, part of the recipe; default: what the model reads"
     )

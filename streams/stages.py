@@ -149,7 +149,7 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
     from streams.pipeline import Pipeline
     from streams.recipe import recipe_of
     from streams.redact.policies import SourcePolicies
-    from streams.vector_cache import VectorCache
+    from streams.vector_stores import open_vector_store
     from streams.vectors import Vectors
 
     topics = load_topics(settings)
@@ -173,10 +173,7 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
     activity, producer = Activity(), LogProducer(settings)
     log = LastingLog(producer)
     journal = Journal(PREPARE, metrics, clock)
-    store = None
-    if settings.vector_cache_mb:
-        folder = settings.state_dir / "data" / "vectors"
-        store = VectorCache(folder, embedder.fingerprint, embedder.dimension, settings.vector_cache_mb)
+    store = open_vector_store(settings, embedder.fingerprint, embedder.dimension)
     vectors = Vectors(embedder, store=store, on_step=activity.stepped, on_answer=journal.embedded)
     pipeline = Pipeline(
         parser=parser,
