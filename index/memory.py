@@ -11,7 +11,7 @@ from itertools import islice
 
 from index.manifest import ChunkId
 from index.model import OPEN, ChunkRow, DocumentRow, Head, IndexIdentity, Place, RowId, Seq, Vector
-from index.port import Acknowledged, DeadRows, Hit, IndexRecord, LegFilter
+from index.port import Acknowledged, DeadRows, Hit, IndexRecord, LegFilter, OpenChunk
 from index.record import check_same_record, check_vectors
 from index.times import is_within
 from schemas.errors import BrokenIndexError, ConfigError, TransientError, UnknownTenantError
@@ -181,11 +181,28 @@ class MemoryIndex:
         rows = self._shard(tenant).chunks
         return {id_: rows[id_] if vectors else replace(rows[id_], vector=None) for id_ in ids if id_ in rows}
 
-    async def open_chunks(self, document: Document, *, limit: int) -> tuple[ChunkId, ...]:
-        """Up to `limit` chunk rows of a document that are not closed."""
-        rows = self._shard(document.tenant).chunks.values()
-        found = (row.id for row in rows if row.document == document and row.to_seq == OPEN)
+    async def open_chunks(self, documents: Collection[Document], *, limit: int) -> tuple[OpenChunk, ...]:
+        """Up to `limit` chunk rows of one tenant's documents that are not closed."""
+        found = (
+            OpenChunk(row.id, row.document, row.epoch, row.from_seq)
+            for tenant in {document.tenant for document in documents}
+            for row in self._shard(tenant).chunks.values()
+            if row.document in documents and row.to_seq == OPEN
+        )
         return tuple(islice(found, limit))
+
+    async def in_graph(self, tenant: Tenant, ids: Collection[ChunkId]) -> frozenset[ChunkId]:
+        """Those of these chunk rows that are there: a twin's vector search has no graph to lose them from."""
+        return frozenset(ids & self._shard(tenant).chunks.keys())
+
+    async def in_words(self, tenant: Tenant, words: Mapping[ChunkId, str]) -> frozenset[ChunkId]:
+        """Those of these chunk rows that are found by the word named."""
+        rows = self._shard(tenant).chunks
+        return frozenset(id_ for id_, word in words.items() if id_ in rows and word in _words(rows[id_].text))
+
+    async def count_documents(self, tenant: Tenant) -> int:
+        """How many document rows a tenant has."""
+        return len(self._shard(tenant).documents)
 
     async def places(self, tenant: Tenant, *, after: Seq, at_most: Seq) -> tuple[Place, ...]:
         """Document rows with after < from_seq <= at_most, oldest first."""

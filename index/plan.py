@@ -7,7 +7,7 @@ registers alone and chunk rows never, so a plan made before it holds after it.
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from index.manifest import ChunkId, Entry
 from index.model import ContentState, DocumentRow, label_list
@@ -138,6 +138,20 @@ def _is_content_of(previous: DocumentRow, mutation: Mutation, content: Content) 
         and label_list(content.labels) == previous.labels
         and mutation.event_time == previous.event_time
     )
+
+
+def repaired(previous: DocumentRow | None, mutation: Mutation, open_chunks: Sequence[ChunkId]) -> Plan | NothingChanges:
+    """Decide for a change that lies in the log again because the index was found to differ from it: at the version its
+    register already has, too, all chunk rows are written anew. `open_chunks`, all that the document has, listed or not,
+    are superseded.
+    """
+    register = previous.content_version if previous else None
+    if mutation.content is None or (register is not None and mutation.version < register):
+        return _mutated(previous, mutation)
+    acl_moves = mutation.acl is not None and is_newer(mutation.version, previous.acl_version if previous else None)
+    acl, acl_version = _acl_after(previous, mutation, content_moves=True, acl_moves=acl_moves)
+    wanted = _with_new_content(previous, mutation, acl, acl_version, gains=True)
+    return replace(wanted, superseded=tuple(dict.fromkeys((*wanted.superseded, *open_chunks))))
 
 
 def hides_after(

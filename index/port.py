@@ -57,6 +57,16 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenChunk:
+    """A chunk row that is not closed, as far as it says whose it is."""
+
+    id: ChunkId
+    document: Document
+    epoch: int
+    from_seq: Seq
+
+
+@dataclass(frozen=True, slots=True)
 class Acknowledged:
     """Per partition of index.mutations: the next offset to apply, as the store itself has it."""
 
@@ -160,8 +170,17 @@ class VersionedIndex(Protocol):
     ) -> Mapping[ChunkId, ChunkRow]:
         """Rows by id; an id that does not exist is missing from the answer. `vector` is None unless asked for."""
 
-    async def open_chunks(self, document: Document, *, limit: int) -> tuple[ChunkId, ...]:
-        """Up to `limit` chunk rows of a document that are not closed, listed by a manifest or not, in no order."""
+    async def open_chunks(self, documents: Collection[Document], *, limit: int) -> tuple[OpenChunk, ...]:
+        """Up to `limit` chunk rows of one tenant's documents that are not closed, listed or not, in no order."""
+
+    async def in_graph(self, tenant: Tenant, ids: Collection[ChunkId]) -> frozenset[ChunkId]:
+        """Those of these chunk rows that the vector graph has; a row that is stored may be missing from it."""
+
+    async def in_words(self, tenant: Tenant, words: Mapping[ChunkId, str]) -> frozenset[ChunkId]:
+        """Those of these chunk rows that are found by the word named, one of their own."""
+
+    async def count_documents(self, tenant: Tenant) -> int:
+        """How many document rows a tenant has, valid or not."""
 
     async def places(self, tenant: Tenant, *, after: Seq, at_most: Seq) -> tuple[Place, ...]:
         """Document rows, valid or not, with after < from_seq <= at_most, oldest first; at most 10,000."""

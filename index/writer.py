@@ -10,7 +10,7 @@ from typing import Protocol
 
 from index.manifest import ChunkId
 from index.model import ChunkRow, DocumentRow, Head, Published
-from index.plan import NothingChanges, Plan, Rewrite, is_endangered, plan
+from index.plan import NothingChanges, Plan, Rewrite, is_endangered, plan, repaired
 from index.port import CommitLog, VersionedIndex
 from index.rows import (
     Added,
@@ -31,11 +31,14 @@ from index.sweeper import IDLE_SECONDS, Sweeper, SweepPolicy, Swept
 from runtime.clock import Clock
 from runtime.faults import Point, reach
 from schemas.errors import BrokenIndexError, PermanentError, TransientError
+from schemas.headers import Again
 from schemas.identity import Document, Tenant
 from schemas.records import Commit, TakeOver
 from schemas.topics import HIDES
 
 _WITHOUT_EPOCH_SECONDS = 60.0
+_STRAYS = 10_000
+"""Open chunk rows of one document that a repair supersedes; a document has 4,000 at most."""
 _ROWS_AT_ONCE = 100
 """Where hides may wait: 50 to 200 ms, by the size of the tenant."""
 
@@ -129,6 +132,8 @@ class TenantWriter:
         self._clock = clock
         self._name = name
         self._head: Head | None = None
+        self._connection = -1
+        """To the store, when its epoch began."""
         self._sweeper = Sweeper(index, clock, sweep)
         self._rows_at_once = rows_at_once
 
@@ -139,6 +144,7 @@ class TenantWriter:
         Raises SupersededError where a later take-over is seen, TransientError where a part does not answer,
         BrokenIndexError where the log has lost take-overs that the index knows of.
         """
+        self._connection = self._index.connection
         known = await self._index.heads(self._tenant)  # first: a store that is away costs no take-over record
         reach(Point.TAKE_OVER_1)
         offset = await self._log.take_over(
@@ -195,19 +201,24 @@ class TenantWriter:
         """
         if len({item.document for item in batch}) != len(batch):
             raise ValueError("a batch has at most one item of a document")
-        head, self._head = self._head, None  # whatever cuts this off leaves the writer without an epoch
-        head = head or await self.take_over()
+        head = self._let_go() or await self.take_over()
         head, outcomes = await self._commit_on(head, batch, waiting)
         self._sweeper.note(head)
         self._head = head
         return outcomes
 
+    def _let_go(self) -> Head | None:
+        """The head of its epoch, if it has one: whatever cuts the work off leaves the writer without. None where the
+        connection was lost since: a store that restarted may stand where a backup did.
+        """
+        head, self._head = self._head, None
+        return head if self._connection == self._index.connection else None
+
     async def begin_history(self) -> None:
         """Nothing before the newest position can be asked as of any more: what a rebuild passed through on its way is
         no history. Raises as `take_over`.
         """
-        head, self._head = self._head, None
-        head = head or await self.take_over()
+        head = self._let_go() or await self.take_over()
         head = replace(head, history_from=head.seq)
         await self._index.put_head(head)
         await self._older_heads(head.epoch)
@@ -221,6 +232,7 @@ class TenantWriter:
         `seconds`: how long the run may take, asked again before each of its steps. On any error the writer has no epoch
         any more. Raises TransientError (as SupersededError too), BrokenIndexError.
         """
+        self._head = self._let_go()
         if self._head is None:
             if not take_over:
                 return Swept(_WITHOUT_EPOCH_SECONDS)
@@ -250,6 +262,8 @@ class TenantWriter:
             rows = self._document_rows(head, ready)
             await self._index.insert_documents(self._tenant, rows)
             reach(Point.COMMIT_4)
+            if self._connection != self._index.connection:
+                raise TransientError("the store was away while a batch was written")
             # 5. publish the head
             head = replace(head, seq=head.seq + len(rows), published_at=rows[-1].committed_at)
             await self._index.put_head(head)
@@ -277,7 +291,7 @@ class TenantWriter:
             previous, mark = states.get(item.document), item.again
             if (state := await self._endangered(published, previous, item)) is not None:
                 endangered[place] = state
-            match plan(previous, item.record, mark):
+            match await self._plan(previous, item):
                 case NothingChanges(conflict=conflict):
                     again = await self._redelivered(published, previous, item)
                     settled[place] = again or Unchanged(conflict)
@@ -306,6 +320,12 @@ class TenantWriter:
         # Its own row, where it moved the other register, is no sign that it was dealt with before.
         is_behind = made.change.partition == change.partition and made.change.offset <= change.offset
         return previous if is_behind else None
+
+    async def _plan(self, previous: DocumentRow | None, item: Item) -> Plan | NothingChanges:
+        if isinstance(item, PositionedMutation) and item.again is Again.REPAIR:
+            found = await self._index.open_chunks([item.document], limit=_STRAYS)
+            return repaired(previous, item.mutation, [chunk.id for chunk in found])
+        return plan(previous, item.record, item.again)
 
     async def _states(self, published: Published, documents: Collection[Document]) -> Mapping[Document, DocumentRow]:
         return await states_at(self._index, published, self._tenant, documents, published.seq)

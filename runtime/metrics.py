@@ -103,6 +103,13 @@ HEALINGS = Metric(
     "Changes that lay behind one that counts more, by what became of it: healed, lay_behind or gone",
     ("outcome",),
 )
+AUDIT_FINDINGS = Metric(
+    "millstream_audit_findings_total", "counter", "Differences between log and index that an audit found", ("kind",)
+)
+AUDIT_REPAIRS = Metric(
+    "millstream_audit_repairs_total", "counter", "Documents appended again, commits told again, because of an audit"
+)
+AUDIT_CYCLE_SECONDS = Metric("millstream_audit_cycle_seconds", "gauge", "How long the last audit of everything took")
 ALERTS = Metric(
     "millstream_alerts_total", "counter", "Events an operator must look at, by their stable name", ("alert",)
 )

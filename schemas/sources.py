@@ -162,6 +162,8 @@ class SourceConfig(BaseModel):
     """Raised by the operator after a restore of the source or a change of `versioning` or of partitions."""
     default_acl: tuple[Annotated[str, AfterValidator(_principal)], ...] = ()
     """Who may read a document that never had an acl of its own; empty is nobody."""
+    max_silence_hours: float | None = Field(None, gt=0, le=87_600)
+    """The audit raises an alert when nothing was heard of it for longer. Default: it may be silent for ever."""
     redaction: Redaction = Redaction()
     """What is done with personal data in its documents."""
     postgres: PostgresTable | None = None

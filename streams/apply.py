@@ -53,6 +53,10 @@ class Writer(Protocol):
         """
         ...
 
+    async def begin_history(self) -> None:
+        """Nothing before the newest position can be asked for any more."""
+        ...
+
 
 class Letters(Protocol):
     """Where a record goes that cannot be committed."""
@@ -175,6 +179,7 @@ class TenantQueue:
         self._committed_in = 0.0
         self._sweep_at = monotonic()
         self._timer: asyncio.TimerHandle | None = None
+        self._histories: deque[asyncio.Future[None]] = deque()
         self._kept = False
         """Whether the next sweep may take the tenant over, although nothing came in."""
 
@@ -197,6 +202,13 @@ class TenantQueue:
         self._kept, self._sweep_at = True, monotonic()
         self._start()
 
+    async def begin_history(self) -> None:
+        """Between two commits, let history begin. Raises what the writer raises."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._histories.append(done)
+        self._start()
+        await done
+
     def _start(self) -> None:
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
@@ -207,6 +219,7 @@ class TenantQueue:
             if self._waiting:
                 await self._hand_over(self._next_batch())
                 await self._hide_first()
+            await self._begin_histories()
             await self._sweep()
             if self._is_idle():
                 break
@@ -222,7 +235,17 @@ class TenantQueue:
             self._timer = asyncio.get_running_loop().call_later(pause, self._start)
 
     def _is_idle(self) -> bool:
-        return not self._waiting and not self._hides
+        return not self._waiting and not self._hides and not self._histories
+
+    async def _begin_histories(self) -> None:
+        while self._histories:
+            done = self._histories.popleft()
+            try:
+                await self._writer.begin_history()
+            except Exception as error:  # noqa: BLE001 - handed to whoever waits
+                done.set_exception(error)
+            else:
+                done.set_result(None)
 
     def _sweep_seconds(self) -> float:
         """How long a run may take now. Where mutations wait, as long as the commit before it: otherwise a tenant that
@@ -405,6 +428,10 @@ class Applier:
     def keep(self, tenant: Tenant, lease: Lease) -> None:
         """Sweep a tenant, although nothing came in for it. Raises LeaseEndedError."""
         self._queue(tenant, lease).keep()
+
+    async def begin_history(self, tenant: Tenant, lease: Lease) -> None:
+        """Let a tenant's history begin where it stands. Raises LeaseEndedError, and what the writer raises."""
+        await self._queue(tenant, lease).begin_history()
 
     def _queue(self, tenant: Tenant, lease: Lease) -> TenantQueue:
         """A tenant's queue; a new lease begins with new writers, which take over. Raises LeaseEndedError."""

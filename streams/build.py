@@ -69,6 +69,9 @@ class _BuildWriter:
         del seconds, take_over
         return Swept(_UNSWEPT_SECONDS)
 
+    async def begin_history(self) -> None:
+        await self._writer.begin_history()
+
 
 @dataclass(slots=True)
 class Span:

@@ -25,7 +25,7 @@ from streams.app import StageApp, build_app
 from streams.commit_log import LastingLog, LogCommits
 from streams.core.letter_limit import LetterLimit
 from streams.dead_letters import DeadLetters
-from streams.groups import HIDE_GROUP, apply_group, hides_group, prepare_group
+from streams.groups import HIDE_GROUP, apply_group, capture_group, hides_group, prepare_group
 from streams.hide import Hider
 from streams.hide_feed import HideFeed
 from streams.journal import Journal
@@ -118,7 +118,7 @@ async def _lane(
     letters = _letters(settings, log, topics, CAPTURE, clock, lambda: app.window.finished)
     journal = Journal(CAPTURE, metrics, clock)
     work = capture_agent(capturer, letters, journal, metrics, lambda: lane.stop.set())
-    app = _app(settings, f"millstream.{name}", topic, work, is_barrier=is_barrier)
+    app = _app(settings, capture_group(source.name), topic, work, is_barrier=is_barrier)
     stops = (producer.stop, rows.close)
     lane = _process(settings, name, topic, app, metrics, clock, activity, (producer.start,), stops)
     return lane
@@ -206,12 +206,22 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
 async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
     from index.sweeper import SweepPolicy
     from index.weaviate import open_index
+    from index.went_back import went_back
     from index.writer import TenantWriter
     from runtime.kafka import read_topic
     from streams.apply import Applier, Bounds, Hooks, StoreOffsets
+    from streams.audit_parts import auditing
     from streams.heal import Healer
     from streams.history import TenantHistory
     from streams.keeping import Keeper
+    from streams.restored import (
+        ConfirmedCommits,
+        Restoration,
+        StoreKeeping,
+        StoreWatch,
+        confirmed,
+        go_back_with_the_store,
+    )
 
     topics = load_topics(settings)
     source = mutations_topic(settings.generation)
@@ -220,11 +230,15 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
     index = open_index(settings)
     await check_index(index, facts)
     group = apply_group(index.identity)
+    is_restored = await went_back(index, settings)
+    if is_restored:
+        await go_back_with_the_store(index, KafkaAdmin(settings))
     await begin_where_the_store_stands(index, KafkaAdmin(settings), group, source)
+    watch = StoreWatch(index, lambda: went_back(index, settings))
     activity, producer = Activity(), LogProducer(settings)
     log = LastingLog(producer)
     journal = Journal(APPLY, metrics, clock)
-    commits = LogCommits(log, topics, journal.took_over)
+    commits = ConfirmedCommits(LogCommits(log, topics, journal.took_over), watch)
     name = f"{socket.gethostname()}/{os.getpid()}"
 
     def writer_for(tenant: Tenant) -> TenantWriter:
@@ -258,7 +272,7 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
     )
     applier = Applier(writer_for, letters, topics, Bounds(settings.group_commit), hooks, Healer(index, log, read))
     work = apply_agent(applier, letters, journal)
-    offsets = StoreOffsets(index.put_acknowledged, lambda error: app.crash_soon(error))
+    offsets = StoreOffsets(confirmed(index.put_acknowledged, watch), lambda error: app.crash_soon(error))
     app = _app(settings, group, source, work, offsets.note)
     feed = HideFeed(
         KafkaShare(settings, HIDES, hides_group(index.identity)),
@@ -277,8 +291,34 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
         failed=sweep_failed,
         crash=app.crash_soon,
     )
-    starts = (producer.start, feed.start, keeper.start)
-    stops = (keeper.stop, feed.stop, offsets.flush, producer.stop, index.close)
+    restoration = Restoration(
+        index,
+        settings,
+        topics,
+        log,
+        now=clock.now,
+        assigned=app.assigned,
+        begin_history=lambda tenant: applier.begin_history(tenant, app.window.lease),
+    )
+    starts: list[Hook] = []
+    stops: list[Hook] = []
+    if settings.audit_share > 0:
+        audit, end_audit = auditing(
+            settings,
+            topics,
+            log,
+            commits,
+            owned=lambda tenant: topics.partition(source, tenant=tenant) in app.assigned(),
+            begin_history=lambda tenant: applier.begin_history(tenant, app.window.lease),
+            keep=lambda tenant: applier.keep(tenant, app.window.lease),
+            metrics=metrics,
+            clock=clock,
+            crash=app.crash_soon,
+        )
+        starts, stops = [audit.start], [end_audit]
+    keeping = StoreKeeping(index, watch, restoration, app.crash_soon, is_restored=is_restored)
+    starts = [producer.start, keeping.start, feed.start, keeper.start, *starts]
+    stops += (keeping.stop, keeper.stop, feed.stop, offsets.flush, producer.stop, index.close)
     return _process(settings, APPLY, source, app, metrics, clock, activity, starts, stops)
 
 

@@ -4,14 +4,15 @@ import uuid
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
 from index.manifest import ChunkId
-from index.model import OPEN, ChunkRow, DocumentRow, Head, IndexIdentity, Place, RowId, Seq, Vector, head_id
-from index.port import Acknowledged, DeadRows, Hit, IndexRecord, LegFilter
+from index.model import ChunkRow, DocumentRow, Head, IndexIdentity, Place, RowId, Seq, Vector, head_id
+from index.port import Acknowledged, DeadRows, Hit, IndexRecord, LegFilter, OpenChunk
 from index.record import check_same_record, check_vectors
 from index.weaviate import rows as codec
 from index.weaviate import sweeping
 from index.weaviate.administration import Administration
+from index.weaviate.auditing import AuditedRows
 from index.weaviate.client import Client, NoCollectionError, StoreAddress
-from index.weaviate.legs import batches, leg_conditions
+from index.weaviate.legs import LEXICAL, batches, leg_conditions
 from index.weaviate.newest import NewestRows
 from index.weaviate.query import MAX_ROWS, ROW_ID, Condition, Found, Operator, Query, Row
 from index.weaviate.schema import CHUNK, DOCUMENT, HEAD, META, Collections
@@ -22,7 +23,6 @@ from schemas.records import Coordinates
 PAGE_ROWS = 500
 _IDS_AT_ONCE = 1000
 _NEWEST_FIRST = ("from_seq", "epoch")
-_WORDS = ("text", "title", "heading_path")
 
 
 class WeaviateIndex:
@@ -45,6 +45,7 @@ class WeaviateIndex:
         self._client = Client(address, read_seconds=read_seconds)
         self._newest = NewestRows(self._client, self._names.document)
         self._swept = sweeping.SweptRows(self._client)
+        self._audited = AuditedRows(self._client, self._names.chunk)
         self._administration = Administration(address)
         self._page_rows = page_rows
         self._dimension: int | None = None
@@ -206,7 +207,7 @@ class WeaviateIndex:
                 limit,
                 _shard(tenant),
                 leg_conditions(where),
-                words=(question if question.strip() else "-", _WORDS),
+                words=(question if question.strip() else "-", LEXICAL),
                 properties=("document",),
             )
         )
@@ -230,11 +231,24 @@ class WeaviateIndex:
             found += await self._client.search(query)
         return {ChunkId(row.id): codec.row_to_chunk(row) for row in found}
 
-    async def open_chunks(self, document: Document, *, limit: int) -> tuple[ChunkId, ...]:
-        """Up to `limit` chunk rows of a document that are not closed, listed by a manifest or not."""
-        conditions = sweeping.still_open((document.key,), OPEN)
-        found = await self._swept.ids(self._names.chunk, _shard(document.tenant), limit, *conditions)
-        return tuple(ChunkId(id_) for id_ in found)
+    async def open_chunks(self, documents: Collection[Document], *, limit: int) -> tuple[OpenChunk, ...]:
+        """Up to `limit` chunk rows of one tenant's documents that are not closed, listed or not."""
+        if not documents:
+            return ()
+        (tenant,) = {document.tenant for document in documents}
+        return await self._audited.open_chunks(_shard(tenant), {document.key for document in documents}, limit)
+
+    async def in_graph(self, tenant: Tenant, ids: Collection[ChunkId]) -> frozenset[ChunkId]:
+        """Those of these chunk rows that the vector graph has."""
+        return await self._audited.in_graph(_shard(tenant), tuple(ids), await self._known_dimension())
+
+    async def in_words(self, tenant: Tenant, words: Mapping[ChunkId, str]) -> frozenset[ChunkId]:
+        """Those of these chunk rows that are found by the word named."""
+        return await self._audited.in_words(_shard(tenant), words)
+
+    async def count_documents(self, tenant: Tenant) -> int:
+        """How many document rows a tenant has, valid or not."""
+        return await self._client.count(self._names.document, _shard(tenant))
 
     async def places(self, tenant: Tenant, *, after: Seq, at_most: Seq) -> tuple[Place, ...]:
         """Document rows, valid or not, with after < from_seq <= at_most, oldest first."""

@@ -6,6 +6,7 @@ from index.port import LegFilter
 from index.weaviate.query import Condition, Operator, Row
 from index.weaviate.rows import microseconds
 
+LEXICAL = ("text", "title", "heading_path")
 BATCH_ROWS = 200
 BATCH_BYTES = 4_194_304
 

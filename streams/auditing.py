@@ -1,0 +1,222 @@
+"""Audits the tenants of this process for as long as it applies, at a bounded rate, and repairs what it finds.
+
+Counts and heads three times a minute; everything in turn, at `audit_share` of its time; the newest rows at once when
+the connection to the store was lost, because a store that is killed may lose entries of its vector graph. Whatever is
+found twice is an alert. Only the live build's findings are repaired: another one is built from the same log.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from index.audit.findings import OF_CONTENT, OF_HISTORY, Finding, Kind
+from index.model import Seq
+from index.port import CommitLog, VersionedIndex
+from index.reader import Reader
+from index.states import states_at
+from runtime.clock import Clock
+from runtime.metrics import ALERTS, AUDIT_CYCLE_SECONDS, AUDIT_FINDINGS, AUDIT_REPAIRS, Metrics
+from schemas.errors import BrokenIndexError, MillstreamError, TransientError
+from schemas.identity import Document, Tenant
+from streams.audit import Audit
+from streams.audit_log import AuditLog
+from streams.background import Background
+from streams.repair import Repair, documents_at, tell_again
+from streams.window import Crash, LeaseEndedError
+
+LOOK_SECONDS = 20.0
+RECENT = timedelta(minutes=15)
+"""Before its newest row: what a killed store may have lost, many times over."""
+_AGAIN_SECONDS = 600.0
+"""Until a document is appended again, or an alert raised again, for the same finding."""
+_AT_ONCE = 200
+"""Documents appended again because of one audit: more than that is for an operator, or a rebuild."""
+_POLL_SECONDS = 1.0
+_CUT_OFF_SECONDS = 5.0
+
+log = structlog.get_logger("millstream.streams")
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What findings are repaired with."""
+
+    repair: Repair
+    reads: AuditLog
+    commits: CommitLog
+    is_live: Callable[[], Awaitable[bool]]
+    begin_history: Callable[[Tenant], Awaitable[None]]
+    keep: Callable[[Tenant], None]
+    """Have a tenant swept."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """A tenant whose history has to end once its repaired documents are in force."""
+
+    documents: frozenset[Document]
+    after: Seq
+
+
+@dataclass(slots=True)
+class Settler:
+    """Tells what was found, and has it repaired."""
+
+    index: VersionedIndex
+    means: Means
+    metrics: Metrics
+    clock: Clock
+    _settled: dict[object, float] = field(default_factory=dict)
+    _endings: dict[Tenant, _Ending] = field(default_factory=dict)
+
+    async def settle(self, findings: Collection[Finding]) -> None:
+        """Raises TransientError, LeaseEndedError."""
+        new = [finding for finding in findings if self._is_new(finding.key)]
+        for finding in new:
+            self._tell(finding)
+        try:
+            if new and await self.means.is_live():
+                await self._repair(new)
+        except (TransientError, LeaseEndedError):
+            for finding in new:
+                self._settled.pop(finding.key, None)
+            raise
+        await self._end_histories()
+
+    def _is_new(self, key: object) -> bool:
+        now = self.clock.monotonic()
+        self._settled = {known: at for known, at in self._settled.items() if now - at < _AGAIN_SECONDS}
+        return self._settled.setdefault(key, now) == now
+
+    def _tell(self, finding: Finding) -> None:
+        self.metrics.count(AUDIT_FINDINGS, kind=finding.kind)
+        self.metrics.count(ALERTS, alert=f"audit_{finding.kind}")
+        source = finding.source or (finding.document.source if finding.document else None)
+        log.error(
+            "audit found",
+            kind=finding.kind,
+            tenant=finding.tenant,
+            source=source,
+            seq=finding.seq,
+            rows=finding.rows,
+        )
+
+    async def _repair(self, findings: Collection[Finding]) -> None:
+        documents = {one.document for one in findings if one.kind in OF_CONTENT and one.document is not None}
+        for tenant in sorted({finding.tenant for finding in findings}):
+            of_tenant = [finding for finding in findings if finding.tenant == tenant]
+            documents |= await self._repair_tenant(tenant, of_tenant)
+        if len(documents) > _AT_ONCE:
+            log.error("audit found too much to repair", documents=len(documents), at_once=_AT_ONCE)
+        appended = await self.means.repair.documents(sorted(documents)[:_AT_ONCE]) if documents else {}
+        self.metrics.count(AUDIT_REPAIRS, len(appended))
+        for document, at in appended.items():
+            log.info("audit repairs", tenant=document.tenant, source=document.source, at=str(at))
+
+    async def _repair_tenant(self, tenant: Tenant, findings: Collection[Finding]) -> set[Document]:
+        """Documents to append again, because a row that was theirs is gone."""
+        published = await Reader(self.index, self.clock).position(tenant)
+        lost = [one.seq for one in findings if one.kind is Kind.LOST_COMMIT and one.seq is not None]
+        broken = [one.seq for one in findings if one.kind in OF_HISTORY and one.seq is not None]
+        told = [seq for seq in lost if seq not in broken]
+        if told:
+            try:
+                again = await tell_again(self.index, self.means.commits, published, told)
+                self.metrics.count(AUDIT_REPAIRS, len(again))
+            except BrokenIndexError as error:
+                log.error("lost commits cannot be told again", tenant=tenant, reason=str(error))
+        if any(finding.kind is Kind.DEAD_ROW for finding in findings):
+            self.means.keep(tenant)
+        if not broken:
+            return set()
+        documents = await documents_at(self.means.reads, self.index, tenant, broken)
+        self._endings[tenant] = _Ending(frozenset(documents), published.seq)
+        return documents
+
+    async def _end_histories(self) -> None:
+        """What was in force between a lost row and its repair nobody can say: once it is repaired, history begins."""
+        for tenant, ending in tuple(self._endings.items()):
+            published = await Reader(self.index, self.clock).position(tenant)
+            states = await states_at(self.index, published, tenant, ending.documents, published.seq)
+            if all(document in states and states[document].from_seq > ending.after for document in ending.documents):
+                await self.means.begin_history(tenant)
+                del self._endings[tenant]
+                log.warning("history begins anew", tenant=tenant, seq=published.seq)
+
+
+class Auditing(Background):
+    """One for each process that applies. `index` is its own connection, so that an audit is in nobody's way."""
+
+    def __init__(
+        self,
+        index: VersionedIndex,
+        audit: Audit,
+        newest: Audit,
+        settler: Settler,
+        metrics: Metrics,
+        clock: Clock,
+        crash: Crash,
+        *,
+        cycle_seconds: float,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        """`newest` looks at what is urgent, at a higher rate than `audit`. `cycle_seconds`: from the begin of an
+        audit of everything to the begin of the next, at least.
+        """
+        super().__init__(crash)
+        self._index = index
+        self._audit = audit
+        self._newest = newest
+        self._settler = settler
+        self._metrics = metrics
+        self._clock = clock
+        self._look_seconds = look_seconds
+        self._cycle_seconds = cycle_seconds
+        self._checked: dict[Tenant, int] = {}
+        """Tenant -> the connection that its newest rows were looked at by."""
+        self._turn = asyncio.Lock()
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._again(self._look, self._look_seconds))
+            tasks.create_task(self._again(self._look_after_restarts, _POLL_SECONDS))
+            tasks.create_task(self._again(self._cycle, self._cycle_seconds))
+
+    async def _again(self, what: Callable[[], Awaitable[None]], seconds: float) -> None:
+        while True:
+            until = self._clock.monotonic() + seconds
+            try:
+                await what()
+            except (TransientError, LeaseEndedError) as error:
+                log.debug("audit cut off", reason=str(error))
+                until = self._clock.monotonic() + min(seconds, _CUT_OFF_SECONDS)
+            except MillstreamError as error:
+                self._metrics.count(ALERTS, alert="audit_broken")
+                log.error("audit broken", reason=str(error))
+            await asyncio.sleep(max(_POLL_SECONDS, until - self._clock.monotonic()))
+
+    async def _settle(self, findings: Collection[Finding]) -> None:
+        async with self._turn:
+            await self._settler.settle(findings)
+
+    async def _look(self) -> None:
+        await self._settle(await self._newest.look())
+
+    async def _look_after_restarts(self) -> None:
+        if not await self._index.ready():
+            return
+        connection = self._index.connection
+        for tenant in await self._newest.tenants():
+            if self._checked.get(tenant) != connection:
+                await self._settle(await self._newest.recent(tenant, RECENT))
+                self._checked[tenant] = connection
+
+    async def _cycle(self) -> None:
+        if not await self._audit.tenants():
+            raise TransientError("no tenant is this process's yet")
+        began = self._clock.monotonic()
+        await self._settle(await self._audit.cycle())
+        self._metrics.set(AUDIT_CYCLE_SECONDS, self._clock.monotonic() - began)

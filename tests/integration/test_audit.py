@@ -1,0 +1,121 @@
+"""Divergence planted in a real Weaviate is found by the process that applies, and repaired through the log."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from cli.installing import install
+from index.audit.findings import Finding, Kind
+from index.model import Published
+from index.reader import Reader
+from index.weaviate import WeaviateIndex, open_index
+from runtime.aio_kafka import LogProducer
+from runtime.clock import SystemClock
+from runtime.declarations import load_topics
+from runtime.settings import Settings
+from schemas.versions import Op
+from streams.audit import Audit, Scope
+from streams.audit_log import KafkaAuditLog
+from tests.integration.audit_plants import head_ahead, lost_row, resurrection, vector_hole
+from tests.integration.streams_bench import SOURCES, TENANT, Bench, StageRun, change, eventually
+
+pytestmark = [pytest.mark.parts, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def environment(stack_environment: Mapping[str, str], stack_settings: Settings) -> Mapping[str, str]:
+    asyncio.run(install(stack_settings, SOURCES))
+    hurried = {"MILLSTREAM_AUDIT_SHARE": "0.5", "MILLSTREAM_AUDIT_SECONDS": "3", "MILLSTREAM_EMBEDDING_THREADS": "1"}
+    return {**stack_environment, **hurried}
+
+
+@pytest.fixture
+async def bench(stack_settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[Bench]:
+    log = LogProducer(stack_settings)
+    await log.start()
+    yield Bench(stack_settings, log)
+    await log.stop()
+
+
+@pytest.fixture
+async def index(stack_settings: Settings) -> AsyncIterator[WeaviateIndex]:
+    index = open_index(stack_settings)
+    yield index
+    await index.close()
+
+
+@pytest.fixture
+def stages(environment: Mapping[str, str], tmp_path: Path) -> Iterator["Stages"]:
+    stages = Stages(environment, tmp_path)
+    yield stages
+    for run in stages.runs:
+        run.stop()
+
+
+class Stages:
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self.environment = environment
+        self.folder = folder
+        self.runs: list[StageRun] = []
+
+    def start(self, stage: str) -> StageRun:
+        run = StageRun(stage, self.environment, self.folder / f"{len(self.runs)}-{stage}.log")
+        self.runs.append(run)
+        return run
+
+
+async def audit(index: WeaviateIndex, settings: Settings) -> list[Finding]:
+    """What an audit of everything finds now."""
+    reads = KafkaAuditLog(settings, index.identity)
+    scope = Scope(second_look_seconds=1.0)
+    return await Audit(index, reads, load_topics(settings), SystemClock(), scope).cycle()
+
+
+def rested(bench: Bench) -> None:
+    eventually("everything is acknowledged", lambda: bench.lag() == 0)
+
+
+async def test_what_was_planted_while_nobody_applied_is_found_and_repaired(
+    bench: Bench, index: WeaviateIndex, stages: Stages
+) -> None:
+    stages.start("prepare")
+    apply = stages.start("apply").until_ready()
+    names = ("missing", "hole", "gone", "lost", "well")
+    for name in names:
+        await bench.post(change(f"{name}.txt", f"Edition one of {name}. " * 30))
+    await bench.post(change("gone.txt", "", Op.DELETE))
+    await bench.post(change("lost.txt", "Edition two of lost."))
+    await asyncio.to_thread(rested, bench)
+    assert await audit(index, bench.settings) == []
+    assert apply.stop() == 0
+    rows = await bench.rows()
+    of = {name: [row for row in rows if row.document.doc_id == f"{name}.txt"] for name in names}
+    await index.remove_chunks(TENANT, [of["missing"][-1].manifest[0].chunk_id])
+    await vector_hole(index, TENANT, [entry.chunk_id for entry in of["hole"][-1].manifest])
+    await lost_row(index, of["lost"][-1])
+    await resurrection(index, of["gone"][0])
+    await head_ahead(index, TENANT)
+    found = {(one.kind, one.document.doc_id if one.document else None) for one in await audit(index, bench.settings)}
+    assert found >= {
+        (Kind.MISSING_CHUNK, "missing.txt"),
+        (Kind.VECTOR_HOLE, "hole.txt"),
+        (Kind.BEHIND_LOG, "lost.txt"),
+        (Kind.BEHIND_LOG, "gone.txt"),
+        (Kind.MISSING_ROW, None),
+        (Kind.LOST_COMMIT, None),
+    }
+    assert "well.txt" not in {name for _, name in found}
+    again = stages.start("apply")
+    deadline = asyncio.get_running_loop().time() + 60
+    while left := await audit(index, bench.settings):
+        assert asyncio.get_running_loop().time() < deadline, f"{left}\n{again.log.read_text()[-6000:]}"
+    states = {row.document.doc_id: row for row in await bench.rows()}
+    assert not states["gone.txt"].is_present
+    assert await bench.texts(states["lost.txt"]) == "Edition two of lost."
+    assert await bench.texts(states["missing.txt"])
+    reader = Reader(index, SystemClock())
+    published = await reader.position(TENANT)
+    assert isinstance(published, Published)
+    assert published.head.history_from > of["lost"][-1].from_seq, "nobody can say what was in force meanwhile"
