@@ -21,6 +21,7 @@ from tests.soak.scene import Scene
 
 STOPPED_SECONDS = 14.0
 """Longer than a session: somebody else has the partitions by then."""
+_ROWS_SECONDS = 5.0
 _TAKE_OVERS = tuple(point for point in Point if point.startswith("take_over."))
 _COMMITS = tuple(point for point in Point if point.startswith("commit."))
 _SWEEPS = tuple(point for point in Point if point.startswith("sweep."))
@@ -168,7 +169,7 @@ def slice_of(scene: Scene, seed: int) -> list[Lane]:
     lanes = lanes_of(scene, seed)
     for lane in lanes:
         lane.waves, lane.once, lane.also = (waves.get(lane.process, commits),), True, None
-        lane.stops_every = 3 if lane.process == "apply" else 100
+        lane.stops_every = 6 if lane.process == "apply" else 100
     return lanes
 
 
@@ -194,6 +195,8 @@ class Killer:
     parts: Sequence[str] = PARTS
     part_seconds: float = 55.0
     """From one kill of any process at any moment to the next."""
+    parts_once: bool = False
+    """Whether each of `parts` is killed once, in that order."""
     store_kills: StoreKills = field(default_factory=StoreKills)
     kills: list[Kill] = field(default_factory=list)
     stops: list[Kill] = field(default_factory=list)
@@ -204,6 +207,7 @@ class Killer:
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _turn: deque[str] = field(default_factory=deque)
+    _turns: int = 0
 
     def __enter__(self) -> "Killer":
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -225,7 +229,8 @@ class Killer:
     @property
     def is_done(self) -> bool:
         """Whether every lane is through, and what was stopped goes on again."""
-        return all(lane.is_done for lane in self.lanes) and not self._resume
+        through = all(lane.is_done for lane in self.lanes)
+        return through and not self._resume and not (self.parts_once and (self._turn or not self._turns))
 
     def _run(self) -> None:
         dice = random.Random(f"{self.seed}:any")
@@ -266,10 +271,13 @@ class Killer:
             _signal(due[1], signal.SIGCONT)
 
     def _kill_any(self, dice: random.Random) -> None:
-        if not self._turn:
-            names = list(self.parts)
-            dice.shuffle(names)
+        if not self._turn and not (self.parts_once and self._turns):
+            names, self._turns = list(self.parts), self._turns + 1
+            if not self.parts_once:
+                dice.shuffle(names)
             self._turn.extend(names)
+        if not self._turn:
+            return
         name = self._turn.popleft()
         if name == "beside":
             stage, pid = dice.choice(self.scene.workers.pids() or [("", 0)])
@@ -277,11 +285,24 @@ class Killer:
         else:
             unit = self.scene.installation.unit(name)
             pid = unit.pid or 0 if unit.state is State.READY else 0
+            if pid and name == "weaviate":
+                self._await_rows()
         if not pid or not _signal(pid, signal.SIGKILL):
             return
         if name == "weaviate":
             self.store_kills.at.append(datetime.now(UTC))
         self.kills.append(Kill(name, "any", pid, time.time()))
+
+    def _await_rows(self) -> None:
+        """Until a writer is about to insert rows, or for a few seconds."""
+        told, until = Point.COMMIT_2, time.monotonic() + _ROWS_SECONDS
+        places = [each for each in (self.scene.launched, self.scene.beside) if each.read("apply", told) is None]
+        for each in places:
+            each.order("apply", told, Action.TELL)
+        while all(each.read("apply", told) is not None for each in places) and time.monotonic() < until:
+            time.sleep(0.01)
+        for each in places:
+            each.withdraw("apply", told)
 
 
 def _signal(pid: int, number: int) -> bool:
