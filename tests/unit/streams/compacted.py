@@ -6,7 +6,7 @@ comes further than what `apply` has acknowledged: that is what `min.compaction.l
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import ge
 
@@ -17,7 +17,7 @@ from index.port import IndexRecord
 from index.states import states_at
 from index.writer import TenantWriter
 from runtime.clock import ManualClock
-from runtime.log_port import MemoryLog, StoredRecord
+from runtime.log_port import Log, MemoryLog, StoredRecord
 from runtime.settings import PACKAGED_TOPICS
 from schemas.codec import decode, decode_any, encode
 from schemas.copies import copy_of
@@ -112,11 +112,11 @@ class World:
         """Apply so many records, all at once as the window lets them; killed after so many `turns` of the loop."""
         applier = self.applier()
         mutations = list(self.log.records(MUTATIONS))[self.applied :][:records]
-        self.applied += await _run(applier, mutations, turns)
+        self.applied += await run(applier, mutations, turns)
 
     async def hide(self, records: int) -> None:
         """Pass on what so many changes take away, and apply it ahead of their mutations."""
-        acls, applier, lease = LastAcls(), self._applier(self.index, None), Lease()
+        acls, applier, lease = LastAcls(), applier_on(self.index, self.log), Lease()
         for record in list(self.log.records(CHANGES))[self.hidden :][:records]:
             self.hidden += 1
             document = Document.from_key((record.key or "").removesuffix(ACL_SUFFIX))
@@ -146,13 +146,12 @@ class World:
 
     async def build(self, topic: str) -> MemoryIndex:
         """An incarnation from what is left of the mutations, or of the changes, prepared anew; it heals nothing."""
-        log, index = MemoryLog(), MemoryIndex(IndexIdentity("g1", "built"))
-        await _open(index)
+        log, index = MemoryLog(), await opened(IndexIdentity("g1", "built"))
         for record in self.log.left(topic):
             if topic == CHANGES:
                 await publish(mutation_of(record), log, MUTATIONS, TOPICS, stated_again(record.headers))
         mutations = list(log.records(MUTATIONS) if topic == CHANGES else self.log.left(topic))
-        assert await _run(self._applier(index, None), mutations) == len(mutations)
+        assert await run(applier_on(index, self.log), mutations) == len(mutations)
         return index
 
     def wanted(self) -> Mapping[Document, Expected]:
@@ -168,20 +167,17 @@ class World:
 
     def applier(self) -> Applier:
         """Of a process of `apply`."""
-        return self._applier(self.index, Healer(self.index, self.log, self._read))
-
-    def _applier(self, index: MemoryIndex, healer: Healer | None) -> Applier:
-        commits = LogCommits(self.log, TOPICS)
-
-        def writer_for(tenant: Tenant) -> TenantWriter:
-            return TenantWriter(index, commits, tenant, ManualClock(), name="w")
-
-        hooks = Hooks(on_healing=lambda _delivery, healing: self.healings.append(healing))
-        letters = DeadLetters(self.log, TOPICS, "apply", ManualClock())
-        return Applier(writer_for, letters, TOPICS, Bounds(4), hooks, healer)
+        return applier_on(self.index, self.log, Healer(self.index, self.log, self._read), self.healings.append)
 
     def _read(self, at: Coordinates) -> Iterator[StoredRecord]:
         return self.log.left(at.topic, at.offset)
+
+
+async def opened(identity: IndexIdentity) -> MemoryIndex:
+    """An empty index with the tenants."""
+    index = MemoryIndex(identity)
+    await _open(index)
+    return index
 
 
 async def _open(index: MemoryIndex) -> None:
@@ -190,7 +186,24 @@ async def _open(index: MemoryIndex) -> None:
         await index.create_tenant(first_head(tenant, START))
 
 
-async def _run(applier: Applier, records: Sequence[StoredRecord], turns: int | None = None) -> int:
+def applier_on(
+    index: MemoryIndex,
+    log: Log,
+    healer: Healer | None = None,
+    on_healing: Callable[[Healing], None] = lambda _healing: None,
+) -> Applier:
+    """An applier of both tenants; without a healer it is a build's."""
+    commits = LogCommits(log, TOPICS)
+
+    def writer_for(tenant: Tenant) -> TenantWriter:
+        return TenantWriter(index, commits, tenant, ManualClock(), name="w")
+
+    letters = DeadLetters(log, TOPICS, "apply", ManualClock())
+    hooks = Hooks(on_healing=lambda _delivery, healing: on_healing(healing))
+    return Applier(writer_for, letters, TOPICS, Bounds(4), hooks, healer)
+
+
+async def run(applier: Applier, records: Sequence[StoredRecord], turns: int | None = None) -> int:
     """How many were acknowledged, in order; after so many turns of the loop, the process dies where it stands."""
     crashes: list[BaseException] = []
 

@@ -4,6 +4,7 @@ is left of either compacted topic is the serial reference.
 
 import asyncio
 from collections.abc import Sequence
+from itertools import product
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -117,6 +118,44 @@ def test_every_build_from_compacted_topics_is_the_serial_reference(made: list[Do
         await check_builds(await play(made, does))
 
     asyncio.run(run())
+
+
+@pytest.mark.soak
+@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(changes(), min_size=2, max_size=14), st.lists(DOES, max_size=30))
+def test_every_build_from_compacted_topics_is_the_serial_reference_at_length(
+    made: list[DocumentChange], does: list[Did]
+) -> None:
+    async def run() -> None:
+        await check_builds(await play(made, does))
+
+    asyncio.run(run())
+
+
+KINDS: tuple[tuple[Op, tuple[str, ...] | None], ...] = (
+    (Op.UPSERT, None),
+    (Op.UPSERT, ("hr",)),
+    (Op.UPSERT, ("staff",)),
+    (Op.ACL, ("hr",)),
+    (Op.ACL, ("staff",)),
+    (Op.DELETE, None),
+    (Op.ERASE, None),
+)
+
+
+@pytest.mark.parametrize("sequences", [(1, 2), (2, 1), (1, 1)], ids=str)
+async def test_two_changes_of_any_kind_compacted_up_to_every_point(sequences: tuple[int, int]) -> None:
+    for kinds in product(KINDS, repeat=2):
+        world = await World.create()
+        for body, sequence, (op, acl) in zip("AB", sequences, kinds, strict=True):
+            await world.post(change(op, sequence, body=body, acl=acl))
+        await world.settle()
+        wanted = world.wanted()
+        await check(world.index, wanted)
+        for topic in (CHANGES, MUTATIONS):
+            for end in range(1, world.log.end(topic) + 1):
+                world.log.compact(topic, end)
+                await check(await world.build(topic), wanted)
 
 
 ORDERS = {
