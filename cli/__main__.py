@@ -4,6 +4,7 @@ import typer
 
 from cli import (
     asking,
+    audit,
     bench_preparing,
     benching,
     changes,
@@ -40,6 +41,7 @@ app.command("search")(asking.search)
 app.command("changes")(changes.changes)
 app.command("demo")(demo.demo)
 app.command("replay")(generations.replay)
+app.command("audit")(audit.audit)
 app.command("eval")(evaluating.evaluate)
 app.command("bootstrap", hidden=True)(stack.bootstrap)
 app.add_typer(tokens.app, name="token")
