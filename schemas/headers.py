@@ -1,6 +1,7 @@
 """Record headers of documents.changes and index.mutations: what can be known of a record without decoding its body."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,10 +20,13 @@ RECEIVED = "ms-received"
 TRACE = "traceparent"
 REDRIVEN = "ms-redriven"
 """Of a captured record that lies in its topic again: where it lay first."""
+EPOCH = "ms-epoch"
+"""Of a captured record: its source's epoch when its connector was started."""
 AGAIN = "ms-again"
 """Of a change that Millstream itself appended again, and of the mutation made of it: why."""
 
 _LARGEST = 2**63 - 1
+_EPOCH = re.compile(rb"[1-9][0-9]{0,9}")
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -66,6 +70,16 @@ def stated_again(headers: Iterable[tuple[str, bytes]]) -> Again | None:
     """Why a record lies in the log again; None for one that came in, and for a reason that is not known."""
     stated = next((value for name, value in headers if name == AGAIN), b"").decode("ascii", "replace")
     return Again(stated) if stated in set(Again) else None
+
+
+def stated_epoch(headers: Iterable[tuple[str, bytes]]) -> int | None:
+    """The epoch of its source that a captured record was told in; None where none is stated. Raises DecodeError."""
+    stated = next((value for name, value in headers if name == EPOCH), None)
+    if stated is None:
+        return None
+    if not _EPOCH.fullmatch(stated):
+        raise DecodeError(f"the header {EPOCH} is no epoch")
+    return int(stated)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from connectors.debezium.rows import completed, lacks_values, mapped_columns, na
 from runtime.clock import Clock
 from runtime.log_port import Log, StoredRecord
 from schemas.errors import ConfigError, DecodeError, PermanentError, TooLargeError, TransientError
-from schemas.headers import REDRIVEN
+from schemas.headers import REDRIVEN, stated_epoch
 from schemas.records import Coordinates, Origin
 from schemas.sources import SourceConfig
 from schemas.topics import CHANGES, Topics
@@ -136,7 +136,7 @@ class Capturer:
         what `Log.append` raises.
         """
         envelope = read_envelope(delivery.key, delivery.value)
-        receipt = self._receipt(delivery, envelope)
+        receipt, source = self._receipt(delivery, envelope), self._told_in(delivery)
         match envelope:
             case Quiet(kind=kind):
                 return Captured(kind)
@@ -148,27 +148,35 @@ class Capturer:
                 return await self._clear("snapshot", told_before(told_at(delivery)), receipt)
             case Truncated(position=position):
                 place = await self._place(position, delivery)
-                return await self._clear("truncate", truncated(self._version(place, Rank.DELETE)), receipt)
+                return await self._clear("truncate", truncated(_version(source, place, Rank.DELETE)), receipt)
             case RowChange(position=position):
                 place = await self._place(position, delivery)
-                mapped = await self._mapped(envelope, place, receipt, lease, again=is_redriven(delivery))
-                return await self._append(mapped, position, place, receipt, delivery.coordinates)
+                mapped = await self._mapped(envelope, source, place, receipt, lease, again=is_redriven(delivery))
+                cut = older_than(_version(source, place, Rank.UPSERT)) if position.snapshot is Snapshot.LAST else None
+                return await self._append(mapped, cut, receipt, delivery.coordinates)
 
-    async def _mapped(self, change: RowChange, place: Place, receipt: Receipt, lease: Lease, *, again: bool) -> Mapped:
+    def _told_in(self, delivery: Delivery) -> SourceConfig:
+        """The source in the epoch that a record was told in, which may have been raised since. Raises DecodeError."""
+        epoch = stated_epoch(delivery.headers)
+        return self._source if epoch in (None, self._source.epoch) else self._source.model_copy(update={"epoch": epoch})
+
+    async def _mapped(
+        self, change: RowChange, source: SourceConfig, place: Place, receipt: Receipt, lease: Lease, *, again: bool
+    ) -> Mapped:
         """What a row becomes. One that came without a large column is read from its table, as a whole: its delete, or
         what it became instead, is on its way where it is not there any more. So is one that is told `again`: its table
         may have been emptied since, and what was no document then was not deleted.
         """
         asked = again and self._table.shape == "rows" and names_row(change, self._table)
         if not asked and not lacks_values(change, self._table):
-            return changes_of(change, self._source, place, receipt, self._max_bytes)
+            return changes_of(change, source, place, receipt, self._max_bytes)
         key = {name: change.after[name] for name in self._table.columns.key} if change.after is not None else {}
         try:
             current = await self._current(key, lease)
         except ConfigError:
-            return changes_of(change, self._source, place, receipt, self._max_bytes)
+            return changes_of(change, source, place, receipt, self._max_bytes)
         whole = None if current is None else completed(change, current, self._table)
-        mapped = changes_of(whole or change, self._source, place, receipt, self._max_bytes)
+        mapped = changes_of(whole or change, source, place, receipt, self._max_bytes)
         if whole is not None:
             return mapped
         # Its acl of then would stand over a text that an earlier change may have read from the row of a later time.
@@ -194,9 +202,8 @@ class Capturer:
             if waits:
                 self._waits_changed(False)
 
-    async def _append(
-        self, mapped: Mapped, position: Position, place: Place, receipt: Receipt, at: Coordinates
-    ) -> Captured:
+    async def _append(self, mapped: Mapped, cut: Cut | None, receipt: Receipt, at: Coordinates) -> Captured:
+        """`cut`: what the end of a snapshot clears."""
         refused, ops = mapped.refused, list[Op]()
         for change in mapped.changes:
             try:
@@ -207,10 +214,7 @@ class Capturer:
                 if has_acl_copy(change):
                     await append_acl_copy(self._log, self._topics, change, at)
                     ops.append(Op.ACL)
-        cleared = None
-        if position.snapshot is Snapshot.LAST:
-            cut = older_than(self._version(place, Rank.UPSERT))
-            cleared = (await self._clear("snapshot", cut, receipt)).cleared
+        cleared = None if cut is None else (await self._clear("snapshot", cut, receipt)).cleared
         return Captured("row" if ops else "nothing_said", tuple(ops), cleared, refused, mapped.withdrawal)
 
     async def _clear(self, kind: str, cut: Cut, receipt: Receipt) -> Captured:
@@ -223,15 +227,16 @@ class Capturer:
     async def _place(self, position: Position, delivery: Delivery) -> Place:
         return place_of(position, await self._floors.below(position, told_at(delivery)))
 
-    def _version(self, place: Place, rank: Rank) -> Version:
-        return Version(self._source.epoch, place.sequence, tied(rank, place.tie))
-
     def _receipt(self, delivery: Delivery, envelope: Envelope) -> Receipt:
         """The event's id is where Debezium told it; `told_before` reads it back."""
         at = str(told_at(delivery))
         where = envelope.position.text if isinstance(envelope, RowChange | Truncated) else at
         origin = Origin(connector=CONNECTOR, reference=f"{self._table.table}@{where}")
         return Receipt(self._clock.now(), at, origin)
+
+
+def _version(source: SourceConfig, place: Place, rank: Rank) -> Version:
+    return Version(source.epoch, place.sequence, tied(rank, place.tie))
 
 
 class Floors:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from connectors.debezium.names import capture_topic, connector_name, slot_name
 from runtime.log_port import MAX_RECORD_BYTES
+from schemas.headers import EPOCH
 from schemas.sources import PostgresTable, SourceConfig
 
 MAPPING = "millstream.mapping"
@@ -69,7 +70,7 @@ def connector_config(source: SourceConfig, around: Surroundings) -> dict[str, st
         "publication.autocreate.mode": "disabled",
         **_events(table, around.max_document_bytes),
         **_snapshot(table),
-        **_records(f"{around.topic_prefix}{capture_topic(source.name)}"),
+        **_records(f"{around.topic_prefix}{capture_topic(source.name)}", source.epoch),
         **_failures(),
         MAPPING: mapping_digest(source),
         PUBLICATION: around.publication_id,
@@ -143,8 +144,10 @@ def _snapshot(table: PostgresTable) -> dict[str, str]:
     }
 
 
-def _records(topic: str) -> dict[str, str]:
-    """One topic for rows, heartbeats and notifications, so that they keep their order."""
+def _records(topic: str, epoch: int) -> dict[str, str]:
+    """One topic for rows, heartbeats and notifications, so that they keep their order. Each says the epoch it was told
+    in: when that is raised, what an earlier connector told is still being read.
+    """
     converters = {}
     for side in ("key", "value"):
         converters[f"{side}.converter"] = _JSON
@@ -153,10 +156,14 @@ def _records(topic: str) -> dict[str, str]:
         converters[f"{side}.converter.replace.null.with.default"] = "false"
     return converters | {
         "extended.headers.enabled": "false",
-        "transforms": "topic",
+        "header.converter": "org.apache.kafka.connect.storage.SimpleHeaderConverter",
+        "transforms": "topic,epoch",
         "transforms.topic.type": "org.apache.kafka.connect.transforms.RegexRouter",
         "transforms.topic.regex": ".*",
         "transforms.topic.replacement": topic,
+        "transforms.epoch.type": "org.apache.kafka.connect.transforms.InsertHeader",
+        "transforms.epoch.header": EPOCH,
+        "transforms.epoch.value.literal": str(epoch),
         "poll.interval.ms": "10",
         "max.queue.size.in.bytes": str(4 * MAX_RECORD_BYTES),
         "heartbeat.interval.ms": str(1000 * HEARTBEAT_SECONDS),

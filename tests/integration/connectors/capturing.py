@@ -12,6 +12,7 @@ from connectors.debezium.names import capture_topic
 from runtime.declarations import load_topics
 from runtime.kafka import KafkaAdmin, read_topic
 from runtime.settings import Settings
+from schemas.headers import EPOCH
 from schemas.sources import Sources, parse_sources
 
 Database = psycopg.Connection[tuple[object, ...]]
@@ -50,6 +51,12 @@ def captured(settings: Settings, source: str) -> list[dict[str, object]]:
 
 def rows(settings: Settings, source: str) -> list[dict[str, object]]:
     return [record for record in captured(settings, source) if "op" in record]
+
+
+def epochs(settings: Settings, source: str) -> list[bytes | None]:
+    """The epoch that each captured row was told in."""
+    told = [record for record in read_topic(settings, capture_topic(source)) if record.value is not None]
+    return [record.header(EPOCH) for record in told if "op" in json.loads(record.value or b"")]
 
 
 async def until(settings: Settings, source: str, count: int) -> list[dict[str, object]]:

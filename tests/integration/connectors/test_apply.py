@@ -12,7 +12,17 @@ from connectors.debezium.plan import Action
 from infra.local.stack import Stack
 from runtime.settings import Settings
 from schemas.errors import ConfigError, TransientError
-from tests.integration.connectors.capturing import BODY, PREFIX, Database, applied, declared, rows, sources, until
+from tests.integration.connectors.capturing import (
+    BODY,
+    PREFIX,
+    Database,
+    applied,
+    declared,
+    epochs,
+    rows,
+    sources,
+    until,
+)
 
 pytestmark = [pytest.mark.parts, pytest.mark.timeout(300)]
 
@@ -145,6 +155,7 @@ def test_an_edited_source_is_read_again_and_one_that_went_leaves_nothing(
     raised = sources(declared("articles", columns={**BODY, "labels": ["secret"]}, epoch=2))
     assert applied(settings, environment, raised).actions == {"articles": Action.REREAD}
     assert asyncio.run(until(settings, "articles", read + 2))[-1]["op"] == "r"
+    assert epochs(settings, "articles") == [b"1"] * (read + 1) + [b"2"], "each row says when it was told"
     gone = applied(settings, environment, sources(), before=raised)
     assert (gone.removed, gone.notes) == (("articles",), ())
     assert database.execute("SELECT count(*) FROM pg_replication_slots").fetchone() == (0,)

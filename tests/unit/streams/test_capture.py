@@ -18,7 +18,7 @@ from runtime.log_port import MemoryLog, StoredRecord
 from runtime.metrics import ALERTS, RECORDS, Metrics
 from schemas.codec import decode
 from schemas.errors import ConfigError, DecodeError, TooLargeError, TransientError
-from schemas.headers import REDRIVEN
+from schemas.headers import EPOCH, REDRIVEN
 from schemas.records import Coordinates, DeadLetter, DocumentChange
 from schemas.sources import SourceConfig
 from schemas.topics import CHANGES, DLQ
@@ -249,6 +249,35 @@ async def test_a_snapshots_rows_wait_for_the_declaration_they_were_read_by() -> 
     table.declared = GUARDED
     with pytest.raises(SourceChangedError):
         await table.capture(table.tell(debezium.notification("STARTED")))
+
+
+async def test_a_record_counts_in_the_epoch_that_it_was_told_in() -> None:
+    """An operator raises the epoch while what the connector before has told is still being read."""
+    table = Table(PLAIN.model_copy(update={"epoch": 2}))
+    before, restored, silent = (
+        table.row("u", 900, 1, "before"),
+        table.row("r", 100, 1, "restored"),
+        table.row("c", 5, 2),
+    )
+    told = [replace(restored, headers=((EPOCH, b"2"),)), replace(before, headers=((EPOCH, b"1"),)), silent]
+    await table.capture(*told)
+    assert table.documents() == {"1": "restored", "2": "T"}
+    versions = [decode(record.value or b"", DocumentChange).version.epoch for record in table.log.records(CHANGES)]
+    assert versions == [2, 1, 2], "a record that says no epoch is of the declared one"
+
+
+async def test_a_truncate_of_an_earlier_epoch_clears_nothing_of_a_later_one() -> None:
+    table = Table(PLAIN.model_copy(update={"epoch": 2}))
+    row, truncate = table.row("c", 100, 1, "restored"), table.tell(debezium.row("t", 900))
+    _, cleared = await table.capture(row, replace(truncate, headers=((EPOCH, b"1"),)))
+    assert (cleared.cleared, table.documents()) == (0, {"1": "restored"})
+
+
+@pytest.mark.parametrize("stated", [b"", b"0", b"-1", b"one", b"9" * 40])
+async def test_an_epoch_that_is_none_makes_a_dead_letter(stated: bytes) -> None:
+    table = Table()
+    with pytest.raises(DecodeError):
+        await table.capture(replace(table.row("c", 200, 1), headers=((EPOCH, stated),)))
 
 
 async def test_truncates_of_an_outbox_clear_nothing() -> None:

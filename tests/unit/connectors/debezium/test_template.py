@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from connectors.debezium.names import connector_name, connector_stem, slot_name
 from connectors.debezium.template import MAPPING, connector_config, mapping_digest
+from schemas.headers import EPOCH
 from tests.unit.connectors.debezium.declared import AROUND, COLUMNS, source
 
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,61}", fullmatch=True)
@@ -22,6 +23,7 @@ def test_the_same_source_gives_the_same_configuration() -> None:
 def test_everything_of_a_source_lies_in_its_own_topic() -> None:
     config = connector_config(source(), AROUND)
     assert (config["transforms.topic.regex"], config["transforms.topic.replacement"]) == (".*", "p1.cdc.articles")
+    assert (config["transforms.epoch.header"], config["transforms.epoch.value.literal"]) == (EPOCH, "1")
     assert (config["name"], config["topic.prefix"]) == ("p1.millstream.articles", "p1.articles")
     assert config["slot.name"] == config["publication.name"] == slot_name("p1.", "articles")
 
