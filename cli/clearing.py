@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from cli.session import open_environment, open_settings
 from connectors.changes import MAX_VERSION, Receipt
 from connectors.clear import Clearing, Cut, before_offsets, truncated
-from connectors.debezium.names import slot_name
+from connectors.debezium.names import capture_topic, slot_name
+from connectors.debezium.passed import passed
 from connectors.debezium.postgres import SourceDatabase, dsn_of
 from runtime.clock import SystemClock
 from runtime.declarations import load_sources, load_topics
@@ -24,6 +25,7 @@ from schemas.records import Origin
 from schemas.sources import SourceConfig
 from schemas.topics import CHANGES
 from schemas.versions import Rank, Version
+from streams.groups import capture_group
 
 CONNECTOR = "clear"
 
@@ -79,7 +81,7 @@ async def cut_for(settings: Settings, environment: Mapping[str, str], source: So
     """What `source clear` deletes: everything below this version of the source. Raises ConfigError, TransientError."""
     if source.kind == "postgres":
         if version is None:
-            return written_before(source.epoch, await _position(settings, environment, source))
+            return written_before(source.epoch, await _captured_position(settings, environment, source))
         return truncated(Version(source.epoch, _lsn(version), Rank.DELETE))
     if source.versioning == "source":
         if version is None:
@@ -97,12 +99,24 @@ def written_before(epoch: int, position: int) -> Cut:
     return truncated(Version(epoch, position - 1, Rank.DELETE))
 
 
-async def _position(settings: Settings, environment: Mapping[str, str], source: SourceConfig) -> int:
-    """Where the source's database writes now."""
+async def _captured_position(settings: Settings, environment: Mapping[str, str], source: SourceConfig) -> int:
+    """Where the source's database writes now, once all that it wrote before is in the log: what came later than the
+    clear would be there again. Raises ConfigError, TransientError.
+    """
     assert source.postgres is not None
-    database = SourceDatabase(dsn_of(source, environment), source.name)
-    facts = await database.table_facts(source.postgres, slot_name(settings.kafka_topic_prefix, source.name))
-    return facts.position
+    slot, topic = slot_name(settings.kafka_topic_prefix, source.name), capture_topic(source.name)
+    database, kafka = SourceDatabase(dsn_of(source, environment), source.name), KafkaAdmin(settings)
+    position = (await database.table_facts(source.postgres, slot)).position
+
+    async def confirmed() -> int | None:
+        found = await database.slot(slot)
+        return None if found is None else found.confirmed
+
+    def captured() -> int:
+        return kafka.group_offsets(capture_group(source.name), topic).get(0, 0)
+
+    await passed(position, confirmed, lambda: kafka.end_offsets(topic)[0], captured)
+    return position
 
 
 def _lsn(text: str) -> int:

@@ -72,7 +72,8 @@ SELECT CASE WHEN p.puballtables THEN p.oid ELSE r.oid END, p.pubinsert, p.pubupd
  WHERE p.pubname = %s
 """
 _SLOT = """
-SELECT active, coalesce(wal_status, 'lost'), coalesce(pg_current_wal_lsn() - confirmed_flush_lsn, 0)::bigint
+SELECT active, coalesce(wal_status, 'lost'), coalesce(pg_current_wal_lsn() - confirmed_flush_lsn, 0)::bigint,
+       coalesce(confirmed_flush_lsn - '0/0', 0)::bigint
   FROM pg_replication_slots WHERE slot_name = %s
 """
 _DROP_SLOT = """
@@ -91,11 +92,14 @@ class Dsn:
 
 @dataclass(frozen=True, slots=True)
 class SlotFacts:
-    """A replication slot. `wal_status`: reserved, extended, unreserved or lost; `lag_bytes`: written and not read."""
+    """A replication slot. `wal_status`: reserved, extended, unreserved or lost; `lag_bytes`: written and not read;
+    `confirmed`: read and safe up to this place in the write-ahead log.
+    """
 
     active: bool
     wal_status: str
     lag_bytes: int
+    confirmed: int = 0
 
 
 def dsn_of(source: SourceConfig, environment: Mapping[str, str]) -> Dsn:
@@ -166,7 +170,7 @@ class SourceDatabase:
         """The replication slot of that name."""
         async with self._connection() as connection:
             found = await _row(connection, _SLOT, (name,))
-        return None if found is None else SlotFacts(bool(found[0]), str(found[1]), int(found[2]))
+        return None if found is None else SlotFacts(bool(found[0]), str(found[1]), int(found[2]), int(found[3]))
 
     async def create_publication(self, table: PostgresTable, name: str) -> None:
         """Publish the table's changes."""

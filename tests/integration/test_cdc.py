@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 import psycopg
 import pytest
 
+from cli.clearing import cut_for
+from connectors.clear import newest_contents
 from connectors.debezium.rows import PLACEHOLDER
 from infra.local.stack import Stack
 from runtime.kafka import read_topic
@@ -99,6 +101,23 @@ def test_a_table_is_captured_row_by_row_from_its_snapshot_on(cdc: Cdc, database:
 
 
 @pytest.mark.timeout(600)
+def test_a_clear_takes_what_was_written_before_it_and_not_captured_yet(cdc: Cdc, database: Database) -> None:
+    database.execute(f"CREATE TABLE purged {TABLE}")
+    cdc.apply(declared("purged", COLUMNS))
+    running_capture(cdc)
+    database.execute("INSERT INTO purged SELECT n, 't' || n, 'body', NULL FROM generate_series(1, 500) n")
+    source = cdc.in_force.get("purged") if cdc.in_force is not None else None
+    assert source is not None
+    cut = asyncio.run(cut_for(cdc.settings, cdc.environment, source, None))
+    found = newest_contents(read_topic(cdc.settings, CHANGES), source.source)
+    assert len(found) == 500
+    assert all(cut(newest) is not None for newest in found.values())
+    database.execute("INSERT INTO purged VALUES (501, 'later', 'body', NULL)")
+    cdc.until_told("purged", lambda: table_of(database, "purged"))
+    found = newest_contents(read_topic(cdc.settings, CHANGES), source.source)
+    assert [document.doc_id for document, newest in found.items() if cut(newest) is None] == ["501"]
+
+
 def test_ten_thousand_random_operations_in_interleaved_transactions_end_equal_to_the_tables(
     cdc: Cdc, database: Database
 ) -> None:
