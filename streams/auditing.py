@@ -89,7 +89,10 @@ class Settler:
     def _is_new(self, key: object) -> bool:
         now = self.clock.monotonic()
         self._settled = {known: at for known, at in self._settled.items() if now - at < _AGAIN_SECONDS}
-        return self._settled.setdefault(key, now) == now
+        if key in self._settled:
+            return False
+        self._settled[key] = now
+        return True
 
     def _tell(self, finding: Finding) -> None:
         self.metrics.count(AUDIT_FINDINGS, kind=finding.kind)

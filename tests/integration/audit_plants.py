@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from index.manifest import ChunkId
-from index.model import ChunkRow, DocumentRow, Head, Published, RowId, newest_head
+from index.model import ChunkRow, DocumentRow, Head, RowId, newest_head
 from index.weaviate import WeaviateIndex
 from index.weaviate import rows as codec
 from index.weaviate.messages import batch_request
@@ -68,7 +68,3 @@ async def head_ahead(index: WeaviateIndex, tenant: Tenant) -> None:
 async def lost_row(index: WeaviateIndex, row: DocumentRow) -> None:
     """The newest row of a document gone."""
     await index.remove_documents(row.document.tenant, [row.id])
-
-
-def is_valid(head: Head, row: DocumentRow) -> bool:
-    return Published(head).is_valid(row)

@@ -1,0 +1,289 @@
+"""An audit over the twins: each divergence is found, told once, and repaired through the log by the stages."""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+
+from index.audit.findings import Finding, Kind
+from index.model import DocumentRow, Head, RowId, newest_head
+from index.reader import Reader
+from index.states import states_at
+from runtime.log_port import StoredRecord
+from runtime.metrics import ALERTS, AUDIT_FINDINGS, AUDIT_REPAIRS
+from schemas.codec import encode
+from schemas.errors import PermanentError, TransientError
+from schemas.headers import headers_of
+from schemas.identity import Source, Tenant
+from schemas.records import DocumentChange
+from schemas.topics import CHANGES, COMMITS, DLQ
+from schemas.versions import Op
+from streams.audit import Audit, Scope
+from streams.auditing import Means, Settler
+from streams.commit_log import LogCommits
+from streams.dead_letters import DeadLetters
+from streams.repair import Repair
+from streams.window import Window, Work
+from tests.unit.streams.records import AT, MUTATIONS, change, topics
+from tests.unit.streams.test_flow import TENANT, Installation, delivered
+
+
+class TwinLog:
+    """`AuditLog` on a memory log that both stages have read to its end."""
+
+    def __init__(self, here: Installation) -> None:
+        self.here = here
+
+    def prepared(self) -> Mapping[int, int]:
+        return self.ends(CHANGES)
+
+    def mutation_ends(self) -> Mapping[int, int]:
+        return self.ends(MUTATIONS)
+
+    def ends(self, topic: str) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for record in self.here.log.records(topic):
+            found[record.coordinates.partition] = record.coordinates.offset + 1
+        return found
+
+    def changes(self, partitions: Iterable[int] | None = None) -> Iterator[StoredRecord]:
+        for record in self.here.log.records(CHANGES):
+            if partitions is None or record.coordinates.partition in set(partitions):
+                yield record
+
+    def commits(self) -> Iterator[StoredRecord]:
+        return self.here.log.records(COMMITS)
+
+    def letters(self) -> Iterator[StoredRecord]:
+        return self.here.log.records(DLQ)
+
+
+@dataclass
+class World:
+    here: Installation
+    seen: set[str] = field(default_factory=set)
+    begun: list[Tenant] = field(default_factory=list)
+    kept: list[Tenant] = field(default_factory=list)
+
+    @property
+    def log(self) -> TwinLog:
+        return TwinLog(self.here)
+
+    async def post(self, *records: DocumentChange) -> None:
+        for record in records:
+            partition = topics().partition(CHANGES, document=record.document)
+            await self.here.log.append(CHANGES, partition, record.key, encode(record), headers_of(record))
+        await self.run()
+
+    async def run(self) -> None:
+        """Both stages, over what they have not seen."""
+        await self.stage(self.here.prepare(), CHANGES)
+        await self.stage(self.here.apply(), MUTATIONS)
+        for partition, end in self.log.mutation_ends().items():
+            await self.here.index.put_acknowledged(partition, end)
+
+    async def stage(self, work: Work, topic: str) -> None:
+        crashes: list[BaseException] = []
+        window = Window(work, crashes.append, records=8, max_bytes=1_000_000)
+        for record in list(self.here.log.records(topic)):
+            if str(record.coordinates) not in self.seen:
+                self.seen.add(str(record.coordinates))
+                await window.put(delivered(record))
+        while len(window) and not crashes:
+            await asyncio.sleep(0)
+        assert crashes == []
+
+    def audit(self, **scope: object) -> Audit:
+        fields: dict[str, object] = {"second_look_seconds": 0.0, **scope}
+        return Audit(self.here.index, self.log, topics(), self.here.clock, Scope(**fields))  # type: ignore[arg-type]
+
+    async def found(self, **scope: object) -> list[tuple[Kind, str | None]]:
+        findings = await self.audit(**scope).cycle()
+        return [(one.kind, one.document.doc_id if one.document else None) for one in findings]
+
+    def settler(self, *, is_live: bool = True) -> Settler:
+        async def live() -> bool:
+            return is_live
+
+        async def begin(tenant: Tenant) -> None:
+            self.begun.append(tenant)
+
+        repair = Repair(self.here.log, self.log, topics())
+        commits = LogCommits(self.here.log, topics())
+        means = Means(repair, self.log, commits, live, begin, self.kept.append)
+        return Settler(self.here.index, means, self.here.metrics, self.here.clock)
+
+    async def repaired(self, *findings: Finding) -> None:
+        await self.settler().settle(findings or await self.audit().cycle())
+        await self.run()
+
+    async def state(self, name: str) -> DocumentRow:
+        published = await Reader(self.here.index, self.here.clock).position(TENANT)
+        document = change(doc=name).document
+        return (await states_at(self.here.index, published, TENANT, [document], published.seq))[document]
+
+    async def head(self) -> Head:
+        head = newest_head(await self.here.index.heads(TENANT))
+        assert head is not None
+        return head
+
+
+@pytest.fixture
+async def world() -> World:
+    one = World(await Installation.create())
+    await one.post(change(doc="a"), change(doc="b", body=b"The price of the tariff."), change(doc="c"))
+    await one.post(change(Op.DELETE, doc="c"), change(Op.ACL, doc="b", acl=("staff",)))
+    return one
+
+
+async def test_what_the_stages_have_made_of_the_log_does_not_differ_from_it(world: World) -> None:
+    assert await world.found() == []
+
+
+async def test_a_lost_chunk_row_is_repaired_by_the_newest_change_under_its_version(world: World) -> None:
+    before = await world.state("b")
+    await world.here.index.remove_chunks(TENANT, before.chunk_ids())
+    assert await world.found() == [(Kind.MISSING_CHUNK, "b")]
+    await world.repaired()
+    assert await world.found() == []
+    after = await world.state("b")
+    assert (after.content_version, after.acl_version, after.acl) == (
+        before.content_version,
+        before.acl_version,
+        before.acl,
+    )
+
+
+async def test_a_lost_document_row_is_repaired(world: World) -> None:
+    row = await world.state("a")
+    await world.here.index.remove_documents(TENANT, [row.id])
+    found = await world.found()
+    assert set(found) == {(Kind.MISSING_DOCUMENT, "a"), (Kind.MISSING_ROW, None)}
+    await world.repaired()
+    assert (await world.state("a")).is_present
+
+
+async def test_a_deleted_document_that_came_back_is_deleted_again(world: World) -> None:
+    head = await world.head()
+    rows = await world.here.index.document_history(change(doc="c").document, limit=9)
+    older = next(row for row in rows if row.is_present)
+    risen = replace(older, id=RowId("risen"), epoch=head.epoch, from_seq=head.seq + 1, batch_from=head.seq)
+    await world.here.index.insert_documents(TENANT, [replace(risen, batch_to=head.seq + 1)])
+    await world.here.index.put_head(replace(head, seq=head.seq + 1))
+    assert set(await world.found()) == {(Kind.BEHIND_LOG, "c"), (Kind.LOST_COMMIT, None)}
+    await world.repaired()
+    assert not (await world.state("c")).is_present
+    assert await world.found() == []
+
+
+async def test_a_lost_commit_is_told_again(world: World) -> None:
+    partition = topics().partition(COMMITS, tenant=TENANT)
+    records = world.here.log._partitions[COMMITS, partition]
+    told = len(records)
+    lost = records.pop()
+    assert await world.found() == [(Kind.LOST_COMMIT, None)]
+    await world.repaired()
+    assert await world.found() == []
+    assert len(records) == told
+    assert records[-1].value == lost.value
+
+
+async def test_a_head_ahead_of_its_rows_ends_history_once_what_was_lost_is_repaired(world: World) -> None:
+    row = await world.state("a")
+    await world.here.index.remove_documents(TENANT, [row.id])
+    settler = world.settler()
+    await settler.settle(await world.audit().cycle())
+    assert world.begun == []
+    await world.run()
+    await settler.settle([])
+    assert world.begun == [TENANT]
+
+
+async def test_a_head_of_which_nobody_tells_ends_history_at_once(world: World) -> None:
+    head = await world.head()
+    await world.here.index.put_head(replace(head, seq=head.seq + 1))
+    assert await world.found() == [(Kind.MISSING_ROW, None)]
+    await world.repaired()
+    assert world.begun == [TENANT]
+
+
+async def test_a_finding_is_told_once_and_only_the_live_build_is_repaired(world: World) -> None:
+    row = await world.state("a")
+    await world.here.index.remove_chunks(TENANT, row.chunk_ids())
+    findings = await world.audit().cycle()
+    settler, metrics = world.settler(is_live=False), world.here.metrics
+    await settler.settle(findings)
+    await settler.settle(findings)
+    assert metrics.value(AUDIT_FINDINGS, kind="missing_chunk") == 1
+    assert metrics.value(ALERTS, alert="audit_missing_chunk") == 1
+    assert metrics.value(AUDIT_REPAIRS) == 0
+
+
+async def test_a_change_that_became_a_dead_letter_is_known_to_differ(world: World) -> None:
+    await world.post(change(doc="a", body=b"x" * 20_000))
+    assert await world.found() == []
+    await world.post(change(doc="d"))
+    record = list(world.here.log.records(MUTATIONS))[-1]
+    row = await world.state("d")
+    await world.here.index.remove_documents(TENANT, [row.id])
+    letters = DeadLetters(world.here.log, topics(), "apply", world.here.clock)
+    await letters.put(delivered(record), PermanentError("refused", reason="refused_row"), 2)
+    assert (Kind.MISSING_DOCUMENT, "d") not in await world.found()
+
+
+async def test_a_document_that_the_log_does_not_know_is_found(world: World) -> None:
+    partition = topics().partition(CHANGES, document=change(doc="a").document)
+    records = world.here.log._partitions[CHANGES, partition]
+    records[:] = [record for record in records if record.key != change(doc="a").key]
+    assert (Kind.UNKNOWN_DOCUMENT, "a") in await world.found()
+
+
+async def test_a_source_that_says_nothing_for_too_long_is_found(world: World) -> None:
+    def silence(source: Source) -> timedelta | None:
+        return timedelta(hours=2) if source == "wiki" else None
+
+    clock = world.here.clock
+    clock.advance((AT - clock.now()).total_seconds() + 3600.0)
+    assert await world.found(silence=silence) == []
+    clock.advance(3 * 3600.0)
+    assert await world.found(silence=silence) == [(Kind.SILENT_SOURCE, None)]
+
+
+async def test_rows_of_a_dead_writer_are_left_to_the_sweep_and_told_when_they_stay(world: World) -> None:
+    row = await world.state("a")
+    dead = replace(row, id=RowId("dead"), epoch=row.epoch - 1, from_seq=99)
+    await world.here.index.insert_documents(TENANT, [dead])
+    audit = world.audit()
+    assert await audit.cycle() == []
+    world.here.clock.advance(1201.0)
+    findings = await audit.cycle()
+    assert [one.kind for one in findings] == [Kind.DEAD_ROW]
+    await world.repaired(*findings)
+    assert world.kept == [TENANT]
+
+
+async def test_looks_and_newest_rows_find_what_they_are_for(world: World) -> None:
+    audit = world.audit()
+    assert await audit.look() == []
+    assert await audit.recent(TENANT, timedelta(minutes=15)) == []
+    row = await world.state("a")
+    await world.here.index.remove_chunks(TENANT, row.chunk_ids())
+    assert [one.kind for one in await audit.recent(TENANT, timedelta(minutes=15))] == [Kind.MISSING_CHUNK]
+    head = await world.head()
+    await world.here.index.put_head(replace(head, seq=head.seq + 1))
+    assert {one.seq for one in await audit.look()} == {None, head.seq + 1}
+
+
+async def test_only_owned_tenants_are_looked_at(world: World) -> None:
+    row = await world.state("a")
+    await world.here.index.remove_chunks(TENANT, row.chunk_ids())
+    assert await world.found(owned=lambda tenant: tenant != TENANT) == []
+
+
+async def test_an_index_that_does_not_apply_is_not_compared(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.audit._APPLIED_WITHIN_SECONDS", -1.0)
+    await world.here.index.put_acknowledged(topics().partition(MUTATIONS, tenant=TENANT), 0)
+    with pytest.raises(TransientError, match="is `apply` running"):
+        await world.audit().cycle()
