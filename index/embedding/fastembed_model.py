@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from index.embedding import minilm
 from index.embedding.port import Recipe, Span, Vectors
+from index.embedding.word_pieces import PieceCounts, Pieces
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class FastembedEmbedder:
         self._tokenizer: Tokenizer = Tokenizer.from_str(model.tokenizer.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._counts = PieceCounts(self._tokenizer)
 
     @property
     def recipe(self) -> Recipe:
@@ -58,6 +60,10 @@ class FastembedEmbedder:
         return self._recipe.max_tokens
 
     def token_spans(self, text: str) -> Sequence[Span]:
+        count = self._counts.of(text)
+        return self._spans(text) if count is None else Pieces(count, lambda: self._spans(text))
+
+    def _spans(self, text: str) -> Sequence[Span]:
         spans: list[Span] = self._tokenizer.encode(_encodable(text), add_special_tokens=False).offsets
         return spans
 

@@ -214,7 +214,7 @@ class _Cutter:
             else:
                 for number, block in enumerate(members):
                     for atom in self._block_atoms(block, room):
-                        yield replace(atom, within=atom.within or number > 0)
+                        yield replace(atom, within=True) if number > 0 and not atom.within else atom
 
     def _block_atoms(self, block: Block, room: _Room) -> Iterator[_Atom]:
         keeps = block.kind in (BlockKind.TABLE, BlockKind.CODE)
@@ -298,7 +298,7 @@ class _Cutter:
 
 def _continued(atoms: Iterable[_Atom]) -> Iterator[_Atom]:
     """The atoms of one block: all but the first continue it."""
-    return (replace(atom, within=number > 0) for number, atom in enumerate(atoms))
+    return (replace(atom, within=True) if number > 0 else atom for number, atom in enumerate(atoms))
 
 
 _Section = tuple[tuple[str, ...], list[Block]]

@@ -26,7 +26,7 @@ def read_document(body: bytes, content_type: str | None, name: str, limits: Limi
 
     kind = format_of(body, content_type, name)
     reading = _Reader(limits or Limits()).read(kind, body, content_type)
-    pieces = (replace(piece, text=plain(piece.text)) for piece in reading.pieces)
+    pieces = (_plain(piece) for piece in reading.pieces)
     title = plain(reading.title) if reading.title else None
     document = assemble(pieces, title=title, language=_code(reading.language), kind=kind)
     if not document.blocks:
@@ -34,6 +34,11 @@ def read_document(body: bytes, content_type: str | None, name: str, limits: Limi
     if document.language is None:
         document = replace(document, language=language.detected(document.blocks))
     return document
+
+
+def _plain(piece: Piece) -> Piece:
+    text = plain(piece.text)
+    return piece if text == piece.text else replace(piece, text=text)
 
 
 def _code(language: str | None) -> str | None:

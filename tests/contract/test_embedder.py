@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from index.embedding.fastembed_model import load_embedder
 from index.embedding.minilm import INT8_MODEL
@@ -19,6 +21,26 @@ TEXTS = [
     "word " * 1000,
     "a" * 50_000,
 ]
+WORDS = (
+    *(
+        "pump",
+        "Unanswerable",
+        "e5",
+        "x" * 101,
+        "[CLS]",
+        "[MASK]",
+        "[",
+        "]",
+        "mask",
+        "don't",
+        "--",
+        "_",
+        "#",
+        "##s",
+        ".",
+    ),
+    *(" ", "  ", "\t", "\n", "\r\n", "\x0b", "\x7f", "\xa0", "é", "e\u0301", "泵", "🚰", "\u200b", "1,000.5"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +125,12 @@ def test_token_spans_lie_in_the_text_in_order_and_cover_every_letter(embedder: E
     assert spans == sorted(spans)
     covered = {place for start, end in spans for place in range(start, end)}
     assert all(place in covered for place, letter in enumerate(text) if letter.isalnum())
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=30).map("".join))
+def test_the_number_of_word_pieces_is_known_without_looking_for_them(minilm: Embedder, text: str) -> None:
+    spans = minilm.token_spans(text)
+    assert len(spans) == len(list(spans))
 
 
 def test_different_models_have_different_fingerprints(minilm: Embedder) -> None:
