@@ -71,6 +71,16 @@ async def test_a_document_that_takes_too_long_is_given_up_and_the_next_is_read()
         assert (await waiting).title == "Pump"
 
 
+async def test_a_worker_that_stands_still_is_given_up_and_the_next_is_read() -> None:
+    async with ParserPool(seconds=1.0) as pool:
+        (stuck,) = workers(pool)
+        stuck.suspend()
+        assert await reason_of(asyncio.create_task(pool.parse(SMALL, None, "a.md"))) == "parser_timeout"
+        assert (await pool.parse(SMALL, None, "a.md")).title == "Pump"
+        assert stuck.pid not in pool.pids
+        assert not stuck.is_running()
+
+
 async def test_a_document_that_swells_is_given_up_and_the_next_is_read() -> None:
     async with ParserPool(memory_mb=16) as pool:
         assert await reason_of(asyncio.create_task(pool.parse(LARGE, None, "a.html"))) == "parser_memory"
