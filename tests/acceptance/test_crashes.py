@@ -25,7 +25,7 @@ def test_whatever_step_a_process_dies_or_sleeps_at_nothing_is_lost_doubled_or_se
             with AtWork(writers) as at_work, killer:
                 eventually("every chosen step was reached", lambda: at_work.goes_on() and killer.is_done, 180.0)
             outcome.settle(made)
-        checked = outcome.compared(made, writers, killer)
+        checked = outcome.compared(made, writers, killer.store_kills)
         judged = outcome.judged_reads(made, writers, seen)
         assert checked.faults == []
         assert outcome.lost_events(made, writers) == []

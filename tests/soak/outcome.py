@@ -1,10 +1,13 @@
 """What a run came to: everything compared, everything counted, one JSON object."""
 
 import asyncio
+import json
 import statistics
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from benchmarks.machine import load_average, machine, revision
 from index.groups import apply_group, hides_group
@@ -13,12 +16,13 @@ from index.weaviate import open_index
 from runtime.kafka import KafkaAdmin, read_topic
 from schemas.codec import decode, decode_any
 from schemas.errors import TransientError
+from schemas.headers import AGAIN
 from schemas.identity import Source, Tenant
 from schemas.records import DeadLetter, DocumentChange, TakeOver
 from schemas.topics import CHANGES, COMMITS, DLQ, HIDES, mutations_topic
 from streams.groups import HIDE_GROUP, prepare_group
-from tests.acceptance.index_check import Checked, Kind, checked_index
-from tests.acceptance.installation import eventually
+from tests.acceptance.index_check import Checked, Kind, StoreKills, checked_index
+from tests.acceptance.installation import MILLSTREAM, eventually
 from tests.soak.kills import STAGES, Kill, Killer
 from tests.soak.scene import TABLE, Scene
 from tests.soak.watch import Judged, Seen, States, judge, states_of
@@ -64,15 +68,17 @@ def _has_last_row(scene: Scene) -> bool:
         return False
 
 
-def compared(scene: Scene, writers: Writers, killer: Killer) -> Checked:
-    """The whole index of every tenant against the log and against what was acknowledged."""
+def compared(scene: Scene, writers: Writers, kills: StoreKills) -> Checked:
+    """The whole index of every tenant against the log and against what was acknowledged. `kills` of the store excuse
+    vectors that it lost.
+    """
     settings, all_of = scene.installation.settings, Checked()
 
     async def each_tenant() -> list[Checked]:
         found = []
         for tenant in sorted({writer.tenant for writer in writers}):
             written = [each for writer in writers if writer.tenant == tenant for each in writer.documents()]
-            found.append(await checked_index(settings, Tenant(tenant), written, killer.store_kills))
+            found.append(await checked_index(settings, Tenant(tenant), written, kills))
         return found
 
     for found in asyncio.run(each_tenant()):
@@ -82,6 +88,27 @@ def compared(scene: Scene, writers: Writers, killer: Killer) -> Checked:
         all_of.faults += found.faults
         all_of.excused += found.excused
     return all_of
+
+
+def audited(scene: Scene) -> dict[str, object]:
+    """What the auditor says of the whole index, and what it had to repair: vectors that a killed store had lost."""
+    command = [str(MILLSTREAM), "audit", "--repair", "--json"]
+    installation = scene.installation
+    done = subprocess.run(
+        command, cwd=installation.folder, env=dict(installation.environ), capture_output=True, check=False, timeout=600
+    )
+    if done.returncode not in (0, 1) or not done.stdout:
+        return {"left": 1, "error": done.stderr.decode()[-300:]}
+    told = json.loads(done.stdout)
+    found = Counter(str(one["kind"]) for one in told["findings"])
+    return {"found": dict(found), "repaired": told["repaired"], "left": told["left"], "seconds": told["seconds"]}
+
+
+def again(scene: Scene) -> dict[str, int]:
+    """Changes that were appended again during the run, by why."""
+    records = read_topic(scene.installation.settings, CHANGES)
+    marks = [value.decode() for record in records for name, value in record.headers if name == AGAIN]
+    return dict(Counter(marks))
 
 
 def lost_events(scene: Scene, writers: Writers) -> list[str]:
@@ -132,11 +159,30 @@ def take_over_seconds(scene: Scene, kills: Sequence[Kill]) -> list[float]:
     return taken
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The index as the run left it, what the auditor said of it, and the index after that."""
+
+    before: Checked
+    audit: Mapping[str, object]
+    after: Checked
+
+
+def compared_twice(scene: Scene, writers: Writers, kills: StoreKills) -> Compared:
+    """Before the auditor only what a killed store may lose is excused, after it nothing is."""
+    before = compared(scene, writers, kills)
+    audit = audited(scene)
+    settle(scene)
+    return Compared(before, audit, compared(scene, writers, StoreKills()))
+
+
 def summary(
-    scene: Scene, writers: Writers, killer: Killer, seen: Seen, checked: Checked, seconds: float
+    scene: Scene, writers: Writers, killer: Killer, seen: Seen, found: Compared, seconds: float
 ) -> Mapping[str, object]:
     """One JSON object."""
-    counted = Counter(fault.kind for fault in checked.faults)
+    checked = found.before
+    faults = [*checked.faults, *found.after.faults]
+    counted = Counter(fault.kind for fault in faults)
     taken = sorted(take_over_seconds(scene, killer.kills))
     events = sum(writer.acknowledged for writer in writers)
     return {
@@ -153,10 +199,12 @@ def summary(
         "documents": checked.documents,
         "document_rows": checked.rows,
         "live_chunks": checked.chunks,
-        "differences": len(checked.faults),
+        "differences": len(faults),
         "differences_by_kind": {kind.value: counted[kind] for kind in Kind},
-        "first_differences": [fault.text for fault in checked.faults[:10]],
+        "first_differences": [fault.text for fault in faults[:10]],
         "vector_entries_lost_by_a_killed_store": len(checked.excused),
+        "audit": found.audit,
+        "appended_again": again(scene),
         "reads": _reads(seen, judged_reads(scene, writers, seen)),
         "dead_letters": dict(letters(scene)),
         "dead_letter_faults": letter_faults(scene)[:10],
@@ -226,4 +274,6 @@ def is_clean(outcome: Mapping[str, object]) -> bool:
     reads = outcome["reads"]
     assert isinstance(reads, dict)
     faults = ("differences", "acknowledged_and_lost", "dead_letter_faults", "processes_given_up")
-    return not reads["faults"] and not any(outcome[name] for name in faults)
+    audit = outcome["audit"]
+    assert isinstance(audit, dict)
+    return not reads["faults"] and not audit["left"] and not any(outcome[name] for name in faults)
