@@ -18,7 +18,7 @@ from index.states import state_before
 from runtime.log_port import Log, StoredRecord
 from schemas.copies import copy_of
 from schemas.errors import DecodeError, InvalidNameError
-from schemas.headers import Again, stated_change
+from schemas.headers import Again, stated_again, stated_change
 from schemas.identity import Document, Tenant
 from schemas.records import Commit, Coordinates
 from schemas.topics import CHANGES, Topics
@@ -77,7 +77,9 @@ def _keep(newest: dict[tuple[Document, bool], _Newest], document: Document, reco
     one = _Newest(change.version.at(record.coordinates.offset), record)
     register = document, change.op is not Op.ACL
     known = newest.get(register)
-    if known is None or one.version > known.version:
+    # Of equal versions the first counts; where compaction has taken it, its healed copy stands for it.
+    stands = known is not None and one.version == known.version and stated_again(record.headers) is Again.HEALED
+    if known is None or one.version > known.version or stands:
         newest[register] = one
 
 

@@ -10,14 +10,17 @@ from index.sweeper import Swept
 from index.writer import Outcome, Unchanged, Waiting
 from runtime.clock import ManualClock
 from runtime.log_port import MemoryLog
+from schemas.codec import decode
 from schemas.copies import copied
-from schemas.headers import Again
-from schemas.records import Coordinates
+from schemas.headers import Again, stated_again
+from schemas.records import Coordinates, DocumentChange
 from schemas.topics import CHANGES
 from streams.apply import Applier, Bounds
 from streams.dead_letters import DeadLetters
+from streams.repair import Repair
 from streams.window import Lease
 from tests.unit.streams.records import MUTATIONS, change, topics
+from tests.unit.streams.test_audit import TwinLog
 from tests.unit.streams.test_flow import Installation, delivered
 
 
@@ -49,3 +52,16 @@ async def test_the_writer_learns_why_a_change_lies_in_the_log_again(again: Again
     (item,) = writer.items
     assert isinstance(item, PositionedMutation)
     assert (item.again, item.mutation.change) == (again, place)
+
+
+async def test_a_repair_takes_the_healed_copy_of_the_first_of_equal_versions() -> None:
+    """Compaction has taken the first itself, and not yet what came after it under the same version."""
+    here = await Installation.create()
+    first, taken = change(sequence=7, body=b"first"), change(sequence=7, body=b"second")
+    place = Coordinates(topic=CHANGES, partition=topics().partition(CHANGES, document=first.document), offset=0)
+    for copy in (copied(taken, place), copied(first, place, Again.HEALED)):
+        await here.log.append(copy.topic, copy.partition, copy.key, copy.value, copy.headers)
+    await Repair(here.log, TwinLog(here), topics()).documents([first.document])
+    *_, repaired = here.log.records(CHANGES)
+    assert stated_again(repaired.headers) is Again.REPAIR
+    assert decode(repaired.value or b"", DocumentChange).body == b"first"
