@@ -5,6 +5,7 @@ import typer
 from cli import (
     asking,
     audit,
+    bench_audit,
     bench_preparing,
     benching,
     changes,
@@ -53,6 +54,7 @@ app.add_typer(generations.app, name="generation")
 benching.app.command("ingest", help=bench_preparing.INGEST)(bench_preparing.ingest)
 benching.app.command("pii", help=bench_preparing.PII)(bench_preparing.pii)
 benching.app.command("memory", help=bench_preparing.MEMORY)(bench_preparing.memory)
+benching.app.command("audit", help=bench_audit.AUDIT)(bench_audit.audit)
 app.add_typer(benching.app, name="bench")
 
 

@@ -105,7 +105,7 @@ def freshness(
     from benchmarks import freshness as benchmark
 
     with errors_in_one_line():
-        settings = _running_settings()
+        settings = running_settings()
         declared = _source_of(settings, source, "webhook", "postgres")
         plan = benchmark.FreshnessPlan(
             source=declared,
@@ -116,7 +116,7 @@ def freshness(
             seed=seed,
             keep=keep,
         )
-        run_shown(partial(_freshness, settings, plan, _looking_around()), as_json)
+        run_shown(partial(_freshness, settings, plan, looking_around()), as_json)
 
 
 async def _freshness(
@@ -151,7 +151,7 @@ def query(
     from benchmarks import query as benchmark
 
     with errors_in_one_line():
-        settings = _running_settings()
+        settings = running_settings()
         name = CORPUS.format(chunks=chunks)
         declared = _corpus_source(settings, name)
         plan = benchmark.QueryPlan(
@@ -164,7 +164,7 @@ def query(
             most_clients=clients,
             seed=seed,
         )
-        run_shown(partial(benchmark.measure, settings, plan, _looking_around()), as_json)
+        run_shown(partial(benchmark.measure, settings, plan, looking_around()), as_json)
 
 
 @app.command(help=_CHURN)
@@ -179,9 +179,9 @@ def churn(
     from benchmarks import churn as benchmark
 
     with errors_in_one_line():
-        settings = _running_settings()
+        settings = running_settings()
         plan = benchmark.ChurnPlan(documents=documents, versions=versions, questions=questions, seed=seed)
-        run_shown(partial(benchmark.measure, settings, plan, _looking_around()), as_json)
+        run_shown(partial(benchmark.measure, settings, plan, looking_around()), as_json)
 
 
 @app.command(help=_REBUILD)
@@ -196,9 +196,9 @@ def rebuild(
     from benchmarks import rebuild as benchmark
 
     with errors_in_one_line():
-        settings = _running_settings()
+        settings = running_settings()
         plan = benchmark.RebuildPlan(documents=documents, chunks=chunks, rounds=rounds, seed=seed)
-        run_shown(partial(benchmark.measure, settings, plan, _looking_around()), as_json)
+        run_shown(partial(benchmark.measure, settings, plan, looking_around()), as_json)
 
 
 @app.command(help=_CACHE)
@@ -217,7 +217,7 @@ def cache(
     from serving.auth import issue_token
 
     with errors_in_one_line():
-        settings = _running_settings()
+        settings = running_settings()
         declared = _corpus_source(settings, CACHE_CORPUS)
         plan = benchmark.CachePlan(
             source=declared,
@@ -230,7 +230,7 @@ def cache(
             clients=clients,
             seed=seed,
         )
-        run_shown(partial(benchmark.measure, settings, plan, _looking_around()), as_json)
+        run_shown(partial(benchmark.measure, settings, plan, looking_around()), as_json)
 
 
 @app.command(help=_DELETE)
@@ -246,14 +246,14 @@ def delete(
     from benchmarks import delete as benchmark
 
     with errors_in_one_line():
-        settings = _running_settings()
+        settings = running_settings()
         declared = _webhook_source(settings, source)
         bearer = _bearer(settings, declared)
         plan = benchmark.DeletePlan(declared, bearer, samples=samples, backlog=backlog, seed=seed, keep=keep)
-        run_shown(partial(benchmark.measure, settings, plan, _looking_around()), as_json)
+        run_shown(partial(benchmark.measure, settings, plan, looking_around()), as_json)
 
 
-def _running_settings() -> "Settings":
+def running_settings() -> "Settings":
     """Settings of the running stack. Raises ConfigError where it is not up."""
     from cli.session import open_profile, open_settings, state_dir
     from infra.local.status import read_status
@@ -302,7 +302,7 @@ def _bearer(settings: "Settings", source: "SourceConfig") -> str:
     return issue_token(settings, source.tenant, [*users, _READER][0], groups, ttl=_TOKEN_TTL)
 
 
-def _looking_around() -> "Callable[[], Setup]":
+def looking_around() -> "Callable[[], Setup]":
     """Notes how busy the machine is now; the result describes it and the memory of every process when called."""
     from benchmarks.machine import load_average, setup
     from cli.session import state_dir
