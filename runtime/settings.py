@@ -104,6 +104,7 @@ class Settings(BaseSettings):
     )
     jwt_secret: SecretStr = Field(SecretStr(""), description="shared secret of bearer tokens (HS256)")
     jwt_jwks_file: Path | None = Field(None, description="JWKS file with public keys, instead of a shared secret")
+    jwt_jwks_url: str = Field("", description="https address of an identity provider's JWKS, instead of that file")
     jwt_issuer: str = Field("millstream-dev", description="required `iss` of bearer tokens")
     jwt_audience: str = Field("millstream", description="required `aud` of bearer tokens")
     api_keys_file: Path | None = Field(None, description="JSON list of hashed API keys (mode 0600)")

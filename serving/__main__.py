@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 
 import structlog
@@ -28,9 +28,10 @@ from runtime.watched_files import WatchedFiles
 from schemas.errors import ConfigError, DecodeError
 from schemas.sources import Sources
 from schemas.topics import COMMITS, GENERATIONS
-from serving.auth import KeysNow, api_keys_of, build_authenticator, jwt_keys_of
+from serving.auth import JwtKeys, KeysNow, api_keys_of, build_authenticator, jwt_keys_of
 from serving.commits import CommitFeed
 from serving.core.threshold import Thresholds
+from serving.jwks import PublishedKeys, fetcher
 from serving.limit import Limits
 from serving.live import Live, Opened
 from serving.reach import KafkaReach
@@ -54,8 +55,8 @@ async def serve(settings: Settings, metrics: Metrics) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigError."""
     clock = SystemClock()
     keys = WatchedFiles([settings.api_keys_file], partial(api_keys_of, settings), metrics, what="api_keys")
-    jwks = WatchedFiles([settings.jwt_jwks_file], partial(jwt_keys_of, settings), metrics, what="jwks")
-    held = KeysNow(lambda: jwks.current, lambda: keys.current, jwks.reload)
+    jwks, look_again = await _jwt_keys(settings, metrics)
+    held = KeysNow(lambda: jwks.current, lambda: keys.current, look_again)
     authenticator = build_authenticator(settings, clock, held)
     key = token_key(settings.token_key.get_secret_value())
     embedder = open_embedder(settings, threads=_EMBEDDING_THREADS)
@@ -90,6 +91,20 @@ async def serve(settings: Settings, metrics: Metrics) -> None:
     finally:
         await runner.cleanup()
         await live.close()
+
+
+async def _jwt_keys(
+    settings: Settings, metrics: Metrics
+) -> tuple[PublishedKeys | WatchedFiles[JwtKeys], Callable[[], None]]:
+    """What verifies bearer tokens, and how to look for more of it. Raises ConfigError."""
+    if settings.jwt_jwks_url:
+        if settings.jwt_jwks_file is not None:
+            raise ConfigError("set MILLSTREAM_JWT_JWKS_FILE or MILLSTREAM_JWT_JWKS_URL, not both")
+        published = PublishedKeys(fetcher(settings.jwt_jwks_url), metrics)
+        await published.refresh()
+        return published, published.look_again
+    read = WatchedFiles([settings.jwt_jwks_file], partial(jwt_keys_of, settings), metrics, what="jwks")
+    return read, read.reload
 
 
 def _quiet_collector() -> None:

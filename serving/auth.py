@@ -201,8 +201,8 @@ def build_authenticator(settings: Settings, clock: Clock, keys: KeysNow | None =
     if keys is None:
         jwt_keys, api_keys = jwt_keys_of(settings), api_keys_of(settings)
         keys = KeysNow(lambda: jwt_keys, lambda: api_keys)
-    if not keys.jwt() and settings.api_keys_file is None:
-        raise ConfigError("set MILLSTREAM_JWT_SECRET, MILLSTREAM_JWT_JWKS_FILE or MILLSTREAM_API_KEYS_FILE")
+    if not keys.jwt() and settings.api_keys_file is None and not settings.jwt_jwks_url:
+        raise ConfigError("set MILLSTREAM_JWT_SECRET, MILLSTREAM_JWT_JWKS_FILE or _URL, or MILLSTREAM_API_KEYS_FILE")
     return Authenticator(keys, settings.jwt_issuer, settings.jwt_audience, clock)
 
 
@@ -225,20 +225,39 @@ def _shared_key(settings: Settings) -> tuple[JwtKey, ...]:
     return (JwtKey(None, SHARED_ALGORITHM, secret),) if secret else ()
 
 
-def _public_keys(settings: Settings) -> tuple[JwtKey, ...]:
-    path = settings.jwt_jwks_file
+def _public_keys(settings: Settings) -> JwtKeys:
+    path, name = settings.jwt_jwks_file, "MILLSTREAM_JWT_JWKS_FILE"
     assert path is not None
     try:
         keys = PyJWKSet.from_json(path.read_text(encoding="utf-8")).keys
     except (OSError, ValueError, jwt.PyJWTError) as error:
-        raise ConfigError(f"MILLSTREAM_JWT_JWKS_FILE: {path} is no JWKS ({type(error).__name__})") from None
-    for key in keys:
-        if key.algorithm_name not in ALGORITHMS:
-            raise ConfigError(f"MILLSTREAM_JWT_JWKS_FILE: only {', '.join(sorted(ALGORITHMS))} keys are accepted")
-        if hasattr(key.key, "private_bytes"):
-            raise ConfigError("MILLSTREAM_JWT_JWKS_FILE: holds a private key; the API needs the public ones alone")
+        raise ConfigError(f"{name}: {path} is no JWKS ({type(error).__name__})") from None
+    if any(key.algorithm_name not in ALGORITHMS for key in keys):
+        raise ConfigError(f"{name}: only {', '.join(sorted(ALGORITHMS))} keys are accepted")
+    return _checked(keys, name)
+
+
+def published_keys(text: str) -> JwtKeys:
+    """Those keys of an identity provider's JWKS that may verify tokens; it publishes others beside them.
+
+    Raises ConfigError where there is none, and for what would weaken authentication.
+    """
+    name = "MILLSTREAM_JWT_JWKS_URL"
+    try:
+        keys = PyJWKSet.from_json(text).keys
+    except (ValueError, jwt.PyJWTError) as error:
+        raise ConfigError(f"{name}: what is published is no JWKS ({type(error).__name__})") from None
+    usable = [key for key in keys if key.algorithm_name in ALGORITHMS and key.public_key_use in {None, "sig"}]
+    if not usable:
+        raise ConfigError(f"{name}: no {', '.join(sorted(ALGORITHMS))} key is published")
+    return _checked(usable, name)
+
+
+def _checked(keys: Sequence[PyJWK], name: str) -> JwtKeys:
+    if any(hasattr(key.key, "private_bytes") for key in keys):
+        raise ConfigError(f"{name}: holds a private key; the API needs the public ones alone")
     if len(keys) > 1 and len({key.key_id for key in keys} - {None}) != len(keys):
-        raise ConfigError("MILLSTREAM_JWT_JWKS_FILE: several keys need a `kid` each")
+        raise ConfigError(f"{name}: several keys need a `kid` each")
     return tuple(JwtKey(key.key_id, key.algorithm_name, key) for key in keys)
 
 
