@@ -71,8 +71,9 @@ class NoLog:
         del partitions
         return iter(())
 
-    def commits(self) -> Iterator[StoredRecord]:
+    def commits(self, begins: Mapping[int, int] | None = None) -> Iterator[StoredRecord]:
         """See `AuditLog`."""
+        del begins
         return iter(())
 
     def letters(self) -> Iterator[StoredRecord]:

@@ -89,7 +89,7 @@ async def _cycle(audit: Audit, reported: Reported) -> Sequence[Finding]:
     running = asyncio.create_task(audit.cycle())
     await asyncio.sleep(0)
     reported.tally = audit.tally
-    return await running
+    return [*await running, *await audit.told()]
 
 
 async def _repaired(

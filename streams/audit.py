@@ -6,7 +6,7 @@ found is repaired through the log, by the tenant's writer (`streams.repair`).
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
@@ -15,7 +15,7 @@ from index.audit.changes import Changes
 from index.audit.compare import Registers, Told, commit_findings, register_findings
 from index.audit.findings import Finding, Kind
 from index.audit.walk import SEQS_AT_ONCE, STRETCH, StoreWalk, Walked
-from index.model import DocumentRow, Head, IndexIdentity, Published, Seq
+from index.model import DocumentRow, Head, Published, Seq
 from index.port import VersionedIndex
 from index.reader import Reader
 from runtime.clock import Clock
@@ -108,6 +108,9 @@ class Audit:
         self._looked: dict[Tenant, Seq] = {}
         self._epochs: dict[tuple[Tenant, int], float] = {}
         """When a writer's epoch was first seen."""
+        self._told: dict[Tenant, Told] = {}
+        self._told_to: dict[int, int] = {}
+        """Partition of index.commits -> the next offset to read."""
         self.tally = Tally()
 
     async def look(self) -> list[Finding]:
@@ -140,14 +143,19 @@ class Audit:
         return await self._confirmed(candidates, None)
 
     async def cycle(self) -> list[Finding]:
-        """Everything once."""
+        """Everything once, but for index.commits."""
         self.tally = Tally()
         view = await self._read_log()
         candidates = _Candidates()
         for tenant in await self.tenants():
             candidates.add(await self._tenant(tenant, view))
-        candidates.add(await self._commits())
         return [*await self._confirmed(candidates, view), *self._silent(view)]
+
+    async def told(self) -> list[Finding]:
+        """index.commits against the heads: all of it at first, then what came since."""
+        candidates = _Candidates()
+        candidates.add(await self._commits())
+        return await self._confirmed(candidates, None)
 
     async def _tenant(self, tenant: Tenant, view: _View) -> list[Finding]:
         self.tally.step, self.tally.tenant = "rows", tenant
@@ -200,9 +208,21 @@ class Audit:
         """index.commits against the heads, which are read first: what was published then is told since."""
         self.tally.step = "commits"
         heads = {tenant: (await self._paced(self._position(tenant))).head for tenant in await self.tenants()}
-        told = await asyncio.to_thread(lambda: _told(self._log.commits(), self._index.identity, heads))
-        lost = [finding for tenant, head in heads.items() for finding in commit_findings(tenant, told[tenant], head)]
+        if not heads.keys() <= self._told.keys():
+            self._told, self._told_to = {tenant: Told() for tenant in heads}, {}
+        await asyncio.to_thread(self._read_commits)
+        lost = [
+            finding for tenant, head in heads.items() for finding in commit_findings(tenant, self._told[tenant], head)
+        ]
         return [finding for finding in lost if await self._has_row(heads[finding.tenant], finding.seq)]
+
+    def _read_commits(self) -> None:
+        for record in self._log.commits(self._told_to):
+            at = record.coordinates
+            for commit in commits_of([record], self._index.identity):
+                if commit.tenant in self._told:
+                    self._told[commit.tenant].add(commit.seq)
+            self._told_to[at.partition] = at.offset + 1
 
     async def _has_row(self, head: Head, seq: Seq | None) -> bool:
         """What has no row can be told by nobody: that it is missing is another finding."""
@@ -304,11 +324,3 @@ def _is_lettered(view: _View, document: Document, registers: Registers | None, p
         return True
     places = () if registers is None else (registers.content_at, registers.acl_at)
     return any((partition, offset) in view.lettered for offset in places)
-
-
-def _told(records: Iterable[StoredRecord], identity: IndexIdentity, heads: Collection[Tenant]) -> dict[Tenant, Told]:
-    told = {tenant: Told() for tenant in heads}
-    for commit in commits_of(records, identity):
-        if commit.tenant in told:
-            told[commit.tenant].add(commit.seq)
-    return told

@@ -33,8 +33,8 @@ class AuditLog(Protocol):
         """documents.changes, each partition in order; None: all partitions."""
         ...
 
-    def commits(self) -> Iterator[StoredRecord]:
-        """index.commits, each partition in order."""
+    def commits(self, begins: Mapping[int, int] | None = None) -> Iterator[StoredRecord]:
+        """index.commits, each partition in order, from these offsets on; None: all of it."""
         ...
 
     def letters(self) -> Iterator[StoredRecord]:
@@ -69,9 +69,10 @@ class KafkaAuditLog:
         start = None if partitions is None else dict.fromkeys(partitions, 0)
         return self._paced(read_topic(self._settings, CHANGES, start=start))
 
-    def commits(self) -> Iterator[StoredRecord]:
+    def commits(self, begins: Mapping[int, int] | None = None) -> Iterator[StoredRecord]:
         """See `AuditLog`."""
-        return self._paced(read_topic(self._settings, COMMITS))
+        start = None if not begins else dict.fromkeys(self._admin.begin_offsets(COMMITS), 0) | dict(begins)
+        return self._paced(read_topic(self._settings, COMMITS, start=start))
 
     def letters(self) -> Iterator[StoredRecord]:
         """See `AuditLog`."""

@@ -34,6 +34,7 @@ _AGAIN_SECONDS = 600.0
 """Until a document is appended again, or an alert raised again, for the same finding."""
 _AT_ONCE = 200
 """Documents appended again because of one audit: more than that is for an operator, or a rebuild."""
+_COMMITS_SECONDS = 60.0
 _POLL_SECONDS = 1.0
 _CUT_OFF_SECONDS = 5.0
 
@@ -187,6 +188,7 @@ class Auditing(Background):
             tasks.create_task(self._again(self._look, self._look_seconds))
             tasks.create_task(self._again(self._look_after_restarts, _POLL_SECONDS))
             tasks.create_task(self._again(self._cycle, self._cycle_seconds))
+            tasks.create_task(self._again(self._commits, min(self._cycle_seconds, _COMMITS_SECONDS)))
 
     async def _again(self, what: Callable[[], Awaitable[None]], seconds: float) -> None:
         while True:
@@ -216,6 +218,9 @@ class Auditing(Background):
             if self._checked.get(tenant) != connection:
                 await self._settle(await self._newest.recent(tenant, RECENT))
                 self._checked[tenant] = connection
+
+    async def _commits(self) -> None:
+        await self._settle(await self._audit.told())
 
     async def _cycle(self) -> None:
         if not await self._audit.tenants():

@@ -70,7 +70,8 @@ async def audit(index: WeaviateIndex, settings: Settings) -> list[Finding]:
     """What an audit of everything finds now."""
     reads = KafkaAuditLog(settings, index.identity)
     scope = Scope(second_look_seconds=1.0)
-    return await Audit(index, reads, load_topics(settings), SystemClock(), scope).cycle()
+    audit = Audit(index, reads, load_topics(settings), SystemClock(), scope)
+    return [*await audit.cycle(), *await audit.told()]
 
 
 def rested(bench: Bench) -> None:

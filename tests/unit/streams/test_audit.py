@@ -53,8 +53,10 @@ class TwinLog:
             if partitions is None or record.coordinates.partition in set(partitions):
                 yield record
 
-    def commits(self) -> Iterator[StoredRecord]:
-        return self.here.log.records(COMMITS)
+    def commits(self, begins: Mapping[int, int] | None = None) -> Iterator[StoredRecord]:
+        for record in self.here.log.records(COMMITS):
+            if record.coordinates.offset >= (begins or {}).get(record.coordinates.partition, 0):
+                yield record
 
     def letters(self) -> Iterator[StoredRecord]:
         return self.here.log.records(DLQ)
@@ -100,7 +102,8 @@ class World:
         return Audit(self.here.index, self.log, topics(), self.here.clock, Scope(**fields))  # type: ignore[arg-type]
 
     async def found(self, **scope: object) -> list[tuple[Kind, str | None]]:
-        findings = await self.audit(**scope).cycle()
+        audit = self.audit(**scope)
+        findings = [*await audit.cycle(), *await audit.told()]
         return [(one.kind, one.document.doc_id if one.document else None) for one in findings]
 
     def settler(self, *, is_live: bool = True) -> Settler:
@@ -116,7 +119,8 @@ class World:
         return Settler(self.here.index, means, self.here.metrics, self.here.clock)
 
     async def repaired(self, *findings: Finding) -> None:
-        await self.settler().settle(findings or await self.audit().cycle())
+        audit = self.audit()
+        await self.settler().settle(findings or [*await audit.cycle(), *await audit.told()])
         await self.run()
 
     async def state(self, name: str) -> DocumentRow:
