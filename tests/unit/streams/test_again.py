@@ -10,6 +10,7 @@ from index.sweeper import Swept
 from index.writer import Outcome, Unchanged, Waiting
 from runtime.clock import ManualClock
 from runtime.log_port import MemoryLog
+from runtime.metrics import ALERTS, COMMITS, HEALINGS, RECORDS
 from schemas.codec import decode
 from schemas.copies import copied
 from schemas.headers import Again, stated_again
@@ -17,6 +18,8 @@ from schemas.records import Coordinates, DocumentChange
 from schemas.topics import CHANGES
 from streams.apply import Applier, Bounds
 from streams.dead_letters import DeadLetters
+from streams.heal import Gone, Healed, LiesBehind
+from streams.journal import Journal
 from streams.repair import Repair
 from streams.window import Lease
 from tests.unit.streams.records import MUTATIONS, change, topics
@@ -65,3 +68,22 @@ async def test_a_repair_takes_the_healed_copy_of_the_first_of_equal_versions() -
     *_, repaired = here.log.records(CHANGES)
     assert stated_again(repaired.headers) is Again.REPAIR
     assert decode(repaired.value or b"", DocumentChange).body == b"first"
+
+
+async def test_a_change_that_was_healed_is_no_news_and_one_that_is_gone_is_an_alert() -> None:
+    here = await Installation.create()
+    record = change(sequence=7)
+    await here.post(record)
+    place = Coordinates(topic=CHANGES, partition=topics().partition(CHANGES, document=record.document), offset=0)
+    copy = copied(record, place, Again.HEALED)
+    await here.log.append(copy.topic, copy.partition, copy.key, copy.value, copy.headers)
+    await here.run(here.prepare(), CHANGES)
+    await here.run(here.apply(), MUTATIONS)
+    assert here.metrics.value(RECORDS, stage="apply", outcome="committed") == 2
+    assert here.metrics.value(COMMITS, op="upsert") == 1, "how fresh an old change is says nothing"
+    journal, delivery = Journal("apply", here.metrics, ManualClock()), delivered(next(here.log.records(MUTATIONS)))
+    for healing in (Healed(place), LiesBehind(place), Gone()):
+        journal.healed(delivery, healing)
+    outcomes = ("healed", "lay_behind", "gone")
+    assert [here.metrics.value(HEALINGS, outcome=outcome) for outcome in outcomes] == [1, 1, 1]
+    assert here.metrics.value(ALERTS, alert="heal_gone") == 1
