@@ -79,17 +79,21 @@ class KafkaAuditLog:
         return self._paced(read_topic(self._settings, DLQ))
 
     def _paced(self, records: Iterable[StoredRecord]) -> Iterator[StoredRecord]:
-        """With pauses, so that it is at work for its share of the time."""
-        began = time.monotonic()
-        for number, record in enumerate(records, start=1):
-            yield record
-            pause = 0.0
-            if number % _RECORDS_BETWEEN_PAUSES == 0:
-                pause = (time.monotonic() - began) * (1 / self._share - 1)
-            if self._stopped.wait(pause) if pause else self._stopped.is_set():
-                raise TransientError("the audit was stopped")
-            if pause:
-                began = time.monotonic()
+        return paced(records, self._share, self._stopped)
+
+
+def paced(records: Iterable[StoredRecord], share: float, stopped: threading.Event) -> Iterator[StoredRecord]:
+    """With pauses, so that whoever reads is at work for `share` of the time. Raises TransientError once `stopped`."""
+    began = time.monotonic()
+    for number, record in enumerate(records, start=1):
+        yield record
+        pause = 0.0
+        if number % _RECORDS_BETWEEN_PAUSES == 0:
+            pause = (time.monotonic() - began) * (1 / share - 1)
+        if stopped.wait(pause) if pause else stopped.is_set():
+            raise TransientError("the audit was stopped")
+        if pause:
+            began = time.monotonic()
 
 
 def commits_of(records: Iterable[StoredRecord], identity: IndexIdentity) -> Iterator[Commit]:
