@@ -25,7 +25,7 @@ def main() -> int:
     of_kills = verbs.add_parser("kills", help="kill and stop processes of a whole installation, then compare")
     of_kills.add_argument("--seconds", type=float, default=1500.0, help="how long to write and kill")
     of_kills.add_argument("--seed", type=int, default=1, help="decides who dies when, and what is written")
-    of_kills.add_argument("--pause", type=float, default=0.5, help="mean seconds between two batches of a writer")
+    of_kills.add_argument("--pause", type=float, default=1.0, help="mean seconds between two batches of a writer")
     of_kills.add_argument("--part-seconds", type=float, default=55.0, help="between kills at any moment")
     of_kills.add_argument("--keep", action="store_true", help="leave the folder with logs and data")
     of_reads = verbs.add_parser("reads", help="read during writes on a Weaviate of its own, each read checked")

@@ -33,7 +33,7 @@ class Plan:
 
     seconds: float
     seed: int
-    pause: float = 0.5
+    pause: float = 1.0
     part_seconds: float = 55.0
     beside: tuple[str, ...] = ("apply", "apply", "prepare", "hide")
     """Stages that have one more process each, beside the launcher's."""
