@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from index.manifest import ChunkId
-from index.model import ChunkRow, DocumentRow, Moment, Published, Seq, Vector, newest_head
+from index.model import ChunkRow, DocumentRow, Moment, Published, Seq, Vector
 from index.moments import AsOf, Moments
+from index.newest_position import NewestPosition
 from index.port import Hit, LegFilter, VersionedIndex
 from index.states import NewestStates, history_before, states_at
 from index.times import is_within, within_times
 from index.undisturbed import Undisturbed
 from runtime.clock import Clock
-from schemas.errors import BrokenIndexError, TransientError
+from schemas.errors import TransientError
 from schemas.identity import Document, Source, Tenant
 from schemas.versions import Rank, Version
 
@@ -104,26 +105,18 @@ class Reader:
 
     def __init__(self, index: VersionedIndex, clock: Clock, *, read_seconds: float = READ_SECONDS) -> None:
         self._index = index
+        self._position = NewestPosition(index)
         self._newest = NewestStates(index)
         self._moments = Moments(index, clock)
         self._undisturbed = Undisturbed(self.position, clock)
         self._clock = clock
         self._read_seconds = read_seconds
-        self._seen: dict[Tenant, Seq] = {}
-        """What was published: a settled head never shows less, but in a store restored from a backup."""
 
     async def position(self, tenant: Tenant) -> Published:
         """What is published now. Raises UnknownTenantError, TransientError, BrokenIndexError (no head: stop and
         alert).
         """
-        before = self._seen.get(tenant, 0)
-        head = newest_head(await self._index.heads(tenant))
-        if head is None:
-            raise BrokenIndexError(f"tenant {tenant} has a shard without a head: stop and alert")
-        if head.seq < before and head.is_settled:
-            raise TransientError("the store is older than it was: it does not yet cover what was read of it")
-        self._seen[tenant] = max(head.seq, self._seen.get(tenant, 0))
-        return Published(head)
+        return await self._position.read(tenant)
 
     async def retrieve(self, question: Question, published: Published | None = None) -> Retrieved:
         """Both legs at the newest position, or as of an earlier one. `published`: the newest position, where it has
