@@ -31,7 +31,8 @@ LOOK_SECONDS = 20.0
 RECENT = timedelta(minutes=15)
 """Before its newest row: what a killed store may have lost, many times over."""
 _AGAIN_SECONDS = 600.0
-"""Until a document is appended again, or an alert raised again, for the same finding."""
+"""Until a document is appended again, or an alert raised again, for the same finding; then twice as long, and so on."""
+_LONGEST_SECONDS = 86_400.0
 _AT_ONCE = 200
 """Documents appended again because of one audit: more than that is for an operator, or a rebuild."""
 _COMMITS_SECONDS = 60.0
@@ -62,6 +63,14 @@ class _Ending:
     after: Seq
 
 
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A finding that was told. `until`: when it is new again; `pause`: how long that was."""
+
+    until: float
+    pause: float
+
+
 @dataclass(slots=True)
 class Settler:
     """Tells what was found, and has it repaired."""
@@ -70,11 +79,12 @@ class Settler:
     means: Means
     metrics: Metrics
     clock: Clock
-    _settled: dict[object, float] = field(default_factory=dict)
+    _settled: dict[object, _Settled] = field(default_factory=dict)
     _endings: dict[Tenant, _Ending] = field(default_factory=dict)
 
     async def settle(self, findings: Collection[Finding]) -> None:
         """Raises TransientError, LeaseEndedError."""
+        before = dict(self._settled)
         new = [finding for finding in findings if self._is_new(finding.key)]
         for finding in new:
             self._tell(finding)
@@ -82,17 +92,19 @@ class Settler:
             if new and await self.means.is_live():
                 await self._repair(new)
         except (TransientError, LeaseEndedError):
-            for finding in new:
-                self._settled.pop(finding.key, None)
+            self._settled = before
             raise
         await self._end_histories()
 
     def _is_new(self, key: object) -> bool:
+        """What no repair helps is repaired ever more rarely: each costs a record of the log, and all rows anew."""
         now = self.clock.monotonic()
-        self._settled = {known: at for known, at in self._settled.items() if now - at < _AGAIN_SECONDS}
-        if key in self._settled:
+        self._settled = {name: one for name, one in self._settled.items() if now < one.until + _LONGEST_SECONDS}
+        known = self._settled.get(key)
+        if known is not None and now < known.until:
             return False
-        self._settled[key] = now
+        pause = _AGAIN_SECONDS if known is None else min(2 * known.pause, _LONGEST_SECONDS)
+        self._settled[key] = _Settled(now + pause, pause)
         return True
 
     def _tell(self, finding: Finding) -> None:
@@ -158,6 +170,7 @@ class Auditing(Background):
         self,
         index: VersionedIndex,
         audit: Audit,
+        looks: Audit,
         newest: Audit,
         settler: Settler,
         metrics: Metrics,
@@ -167,12 +180,14 @@ class Auditing(Background):
         cycle_seconds: float,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
-        """`newest` looks at what is urgent, at a higher rate than `audit`. `cycle_seconds`: from the begin of an
-        audit of everything to the begin of the next, at least.
+        """`audit` looks at everything, `looks` at counts and heads, `newest` at what was written just before the store
+        restarted: each at a rate of its own. `cycle_seconds`: from the begin of an audit of everything to the begin of
+        the next, at least.
         """
         super().__init__(crash)
         self._index = index
         self._audit = audit
+        self._looks = looks
         self._newest = newest
         self._settler = settler
         self._metrics = metrics
@@ -208,7 +223,7 @@ class Auditing(Background):
             await self._settler.settle(findings)
 
     async def _look(self) -> None:
-        await self._settle(await self._newest.look())
+        await self._settle(await self._looks.look())
 
     async def _look_after_restarts(self) -> None:
         if not await self._index.ready():
