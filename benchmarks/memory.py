@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import combinations, islice
+from statistics import median
 
 import numpy as np
 
@@ -128,12 +129,12 @@ async def measure(plan: MemoryPlan, model: Embedder, look: Callable[[], Setup], 
 
 
 def slope(documents: Sequence[int], megabytes: Sequence[float]) -> float:
-    """MB more for each thousand documents, by least squares over the second half of the run."""
-    half = len(documents) // 2
-    if len(documents) - half < 2:
-        return 0.0
-    rise, _ = np.polyfit(np.asarray(documents[half:]) / 1000, np.asarray(megabytes[half:]), 1)
-    return round(float(rise), 2)
+    """MB more for each thousand documents in the second half of the run: the median over all pairs of steps (Theil and
+    Sen), for which a step that finds a parser beside its successor is no trend.
+    """
+    points = list(zip(documents, megabytes, strict=True))[len(documents) // 2 :]
+    rises = [1000 * (later[1] - earlier[1]) / (later[0] - earlier[0]) for earlier, later in combinations(points, 2)]
+    return round(median(rises), 2) if rises else 0.0
 
 
 async def _prepare_all(
