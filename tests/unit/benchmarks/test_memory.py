@@ -31,4 +31,4 @@ def test_the_slope_is_that_of_the_second_half() -> None:
     documents = [1000, 2000, 3000, 4000]
     assert slope(documents, [100, 300, 310, 312]) == pytest.approx(2.0)
     assert slope(documents[:2], [100, 300]) == 0.0
-    assert slope([1, 2, 3, 4, 5, 6, 7, 8], [0, 0, 0, 0, 10, 10, 10, 70]) == 0.0
+    assert slope(list(range(1, 11)), [0, 0, 0, 0, 0, 10, 10, 10, 10, 70]) == 0.0
