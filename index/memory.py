@@ -198,7 +198,9 @@ class MemoryIndex:
     async def in_words(self, tenant: Tenant, words: Mapping[ChunkId, str]) -> frozenset[ChunkId]:
         """Those of these chunk rows that are found by the word named."""
         rows = self._shard(tenant).chunks
-        return frozenset(id_ for id_, word in words.items() if id_ in rows and word in _words(rows[id_].text))
+        return frozenset(
+            id_ for id_, word in words.items() if id_ in rows and {*_words(word)} <= {*_words(rows[id_].text)}
+        )
 
     async def count_documents(self, tenant: Tenant) -> int:
         """How many document rows a tenant has."""

@@ -240,7 +240,7 @@ class Sweeper:
 
     async def _collect_some(self, head: Head, dead: DeadRows) -> bool:
         """Whether that was all."""
-        of_chunks = dead if dead.above < 0 else dead_chunks(dead, await self._last_content(head, dead.low))
+        of_chunks = await chunks_beside(self._index, head, dead)
         chunks = await self._index.dead_chunks(head.tenant, of_chunks, limit=_REMOVED_AT_ONCE)
         if chunks:
             await self._index.remove_chunks(head.tenant, chunks)
@@ -252,13 +252,21 @@ class Sweeper:
             reach(Point.SWEEP_7)
         return max(len(chunks), len(documents)) < _REMOVED_AT_ONCE
 
-    async def _last_content(self, head: Head, epoch: int) -> Seq:
-        """The last seq of an earlier epoch that is not a hide's, or what was published before it began."""
-        published, first, last = Published(head), begun_at(head, epoch), head.earlier[epoch]
-        while last > first:
-            after = max(first, last - _PAGE)
-            found = last_content(published, await self._index.places(head.tenant, after=after, at_most=last))
-            if found is not None:
-                return found
-            last = after
-        return first
+
+async def chunks_beside(index: VersionedIndex, head: Head, dead: DeadRows) -> DeadRows:
+    """The chunk rows that nothing published counts, beside dead document rows."""
+    if dead.above < 0:
+        return dead
+    return dead_chunks(dead, await _last_content(index, head, dead.low))
+
+
+async def _last_content(index: VersionedIndex, head: Head, epoch: int) -> Seq:
+    """The last seq of an earlier epoch that is not a hide's, or what was published before it began."""
+    published, first, last = Published(head), begun_at(head, epoch), head.earlier[epoch]
+    while last > first:
+        after = max(first, last - _PAGE)
+        found = last_content(published, await index.places(head.tenant, after=after, at_most=last))
+        if found is not None:
+            return found
+        last = after
+    return first

@@ -18,8 +18,7 @@ from index.model import (
     Seq,
     chunk_hash,
 )
-from index.port import OpenChunk
-from index.sweep import dead_documents
+from index.port import DeadRows, OpenChunk
 from schemas.identity import Document, Tenant
 from schemas.versions import Version
 
@@ -47,10 +46,8 @@ def alive(head: Head) -> frozenset[int]:
     return frozenset({*head.earlier, head.epoch})
 
 
-def chunk_findings(
-    row: DocumentRow, head: Head, chunks: Mapping[ChunkId, ChunkRow], open_chunks: Sequence[OpenChunk]
-) -> list[Finding]:
-    """A state's manifest against its chunk rows, and against all open ones of its document."""
+def chunk_findings(row: DocumentRow, head: Head, chunks: Mapping[ChunkId, ChunkRow]) -> list[Finding]:
+    """A state's manifest against its chunk rows."""
     counted: Counter[Kind] = Counter()
     epochs = alive(head)
     for entry in row.manifest:
@@ -58,7 +55,6 @@ def chunk_findings(
         kind = Kind.MISSING_CHUNK if chunk is None else _fault_of(chunk, row, entry.hash, epochs)
         if kind is not None:
             counted[kind] += 1
-    counted[Kind.EXTRA_CHUNK] += len(extra(row, head, open_chunks))
     return _of(row.document, counted)
 
 
@@ -85,24 +81,30 @@ def _subject(chunk: ChunkRow) -> ChunkSubject:
     )
 
 
-def extra(row: DocumentRow, head: Head, open_chunks: Sequence[OpenChunk]) -> list[ChunkId]:
-    """Open chunk rows of a document that its state does not list. Not those that wait for the sweep: superseded ones
-    until it has reached the state, and what writers left that published nothing more.
+def unlisted(row: DocumentRow, head: Head, open_chunks: Iterable[OpenChunk]) -> list[OpenChunk]:
+    """Open chunk rows of a document that its state does not list. Not superseded ones, which wait until the sweep has
+    reached the state, and not what is being written.
     """
     if head.swept_seq < row.from_seq:
         return []
     listed = row.chunk_ids()
     return [
-        chunk.id
+        chunk
         for chunk in open_chunks
-        if chunk.document == row.document and chunk.id not in listed and not _is_left_over(chunk, head)
+        if chunk.document == row.document and chunk.id not in listed and chunk.from_seq <= head.seq
     ]
 
 
-def _is_left_over(chunk: OpenChunk, head: Head) -> bool:
-    return chunk.from_seq > head.seq or any(
-        dead.low <= chunk.epoch < dead.below and chunk.from_seq > dead.above for dead in dead_documents(head)
-    )
+def extra_findings(chunks: Iterable[OpenChunk], collected: Sequence[DeadRows]) -> list[Finding]:
+    """Those of unlisted chunk rows that the sweep does not collect as a dead writer's either."""
+    counted = Counter(chunk.document for chunk in chunks if not any(_is_of(chunk, dead) for dead in collected))
+    return [
+        Finding(Kind.EXTRA_CHUNK, document.tenant, document, rows=rows) for document, rows in sorted(counted.items())
+    ]
+
+
+def _is_of(chunk: OpenChunk, dead: DeadRows) -> bool:
+    return dead.low <= chunk.epoch < dead.below and chunk.from_seq > dead.above
 
 
 def hole_findings(
@@ -118,9 +120,11 @@ def _of(document: Document, counted: Counter[Kind]) -> list[Finding]:
 
 
 def own_word(chunk: ChunkRow) -> str | None:
-    """A word of the text that finds the row; None where it has none that the store would index."""
-    split = "".join(char if char.isalnum() else " " for char in chunk.text.lower()).split()
-    words = [word for word in split if word not in _STOP_WORDS]
+    """A word of the text that finds the row, as it is written there: the store lowers some letters in another way
+    (İ, Σ), and does the same to rows and questions. None where the text has none that the store would index.
+    """
+    split = "".join(char if char.isalnum() else " " for char in chunk.text).split()
+    words = [word for word in split if word.lower() not in _STOP_WORDS]
     plain = [word for word in words if word.isascii()]
     return max(plain or words, key=len, default=None)
 

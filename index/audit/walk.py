@@ -7,13 +7,14 @@ work under way: whoever walks looks at it a second time.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from index.audit.compare import chunk_findings, hole_findings, own_word, seq_findings
+from index.audit.compare import chunk_findings, extra_findings, hole_findings, own_word, seq_findings, unlisted
 from index.audit.findings import Finding, Kind
 from index.manifest import ChunkId
-from index.model import ChunkRow, DocumentRow, Published, Seq
-from index.port import VersionedIndex
+from index.model import ChunkRow, DocumentRow, Head, Published, Seq
+from index.port import DeadRows, OpenChunk, VersionedIndex
 from index.states import states_at
 from index.sweep import dead_documents
+from index.sweeper import chunks_beside
 from schemas.identity import Document
 
 STRETCH = 64
@@ -70,10 +71,17 @@ class StoreWalk:
         worded = await self._index.in_words(tenant, words) if words else frozenset()
         findings: list[Finding] = []
         for row in rows:
-            findings += chunk_findings(row, published.head, chunks, open_chunks)
+            findings += chunk_findings(row, published.head, chunks)
             findings += hole_findings(row, Kind.VECTOR_HOLE, graph, chunks.keys())
             findings += hole_findings(row, Kind.WORD_HOLE, worded, words.keys())
-        return findings
+        extra = [chunk for row in rows for chunk in unlisted(row, published.head, open_chunks)]
+        return findings + extra_findings(extra, await self._collected(published.head, extra))
+
+    async def _collected(self, head: Head, extra: Sequence[OpenChunk]) -> list[DeadRows]:
+        """What the sweep collects of the epochs of these rows."""
+        epochs = {chunk.epoch for chunk in extra}
+        dead = [one for one in dead_documents(head) if any(one.low <= epoch < one.below for epoch in epochs)]
+        return [await chunks_beside(self._index, head, one) for one in dead]
 
     async def seqs(self, published: Published, after: Seq, at_most: Seq) -> list[Finding]:
         """Every seq of after < seq <= at_most that history holds has one row; at most SEQS_AT_ONCE of them."""
@@ -94,8 +102,8 @@ class StoreWalk:
         count = 0
         for dead in dead_documents(published.head):
             count += len(await self._index.dead_documents(tenant, dead, limit=SEQS_AT_ONCE))
-            if dead.above < 0:
-                count += len(await self._index.dead_chunks(tenant, dead, limit=SEQS_AT_ONCE))
+            beside = await chunks_beside(self._index, published.head, dead)
+            count += len(await self._index.dead_chunks(tenant, beside, limit=SEQS_AT_ONCE))
         return [Finding(Kind.DEAD_ROW, tenant, rows=count)] if count else []
 
 
