@@ -147,14 +147,17 @@ def _published_by(base: Head) -> dict[int, Seq]:
 
 
 def chunk_rows_of(batch: Batch, step: Step, copies: Mapping[ChunkId, ChunkRow]) -> Added:
-    """The new chunk rows of one step. `copies` holds the rows to rewrite."""
+    """The new chunk rows of one step. `copies` holds the rows to rewrite; one that is not there stays listed, for the
+    audit to find.
+    """
     rows: list[ChunkRow | None] = []
     for ordinal, action in enumerate(step.plan.actions):
         match action:
             case Keep():
                 rows.append(None)
             case Rewrite(chunk_id=chunk_id):
-                rows.append(_rewritten(batch, step, ordinal, copies[chunk_id]))
+                copy = copies.get(chunk_id)
+                rows.append(None if copy is None else _rewritten(batch, step, ordinal, copy))
             case Add():
                 rows.append(_added(batch, step, ordinal, action))
     return tuple(rows)
@@ -256,6 +259,7 @@ def document_row_of(batch: Batch, step: Step, added: Added, number: int) -> Docu
         entry if row is None else replace(entry, chunk_id=row.id)
         for entry, row in zip(wanted.entries, added, strict=True)
     )
+    listed = {entry.chunk_id for entry in manifest}
     return DocumentRow(
         id=RowId(row_id(batch.identity, record.document, batch.head.epoch, at, "document")),
         document=record.document,
@@ -271,7 +275,7 @@ def document_row_of(batch: Batch, step: Step, added: Added, number: int) -> Docu
         hide_acl=hides.acl,
         hide_acl_version=hides.acl_version,
         manifest=manifest,
-        superseded=wanted.superseded,
+        superseded=tuple(id_ for id_ in wanted.superseded if id_ not in listed),
         title=described.title,
         url=described.url,
         kind=described.kind,

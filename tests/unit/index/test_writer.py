@@ -14,7 +14,7 @@ from index.reader import Reader
 from index.rows import PositionedMutation
 from index.writer import Committed, Outcome, Redelivered, TenantWriter, Unchanged
 from runtime.clock import ManualClock
-from schemas.errors import AmbiguousWriteError, BrokenIndexError, PermanentError, UnknownTenantError
+from schemas.errors import AmbiguousWriteError, PermanentError, UnknownTenantError
 from schemas.identity import Tenant
 from schemas.versions import Op
 from tests.unit.index.fakes import (
@@ -187,15 +187,18 @@ async def test_a_gained_group_supersedes_all_rows_and_a_revocation_writes_one(sh
     assert back.commit.added == (), "the rows still carry the group in their hint"
 
 
-async def test_a_row_to_copy_that_is_missing_stops_the_writer(shop: Shop) -> None:
-    await shop.commit(mutation(0, "a", "tea", acl=["staff"]))
-
-    async def without_chunks(name: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        return {} if name == "chunks" else await call()
-
-    writer = writer_on(Tapped(shop.index, without_chunks), shop.log)
-    with pytest.raises(BrokenIndexError, match="1 chunk rows"):
-        await writer.commit([mutation(1, "a", op=Op.ACL, acl=["board"])])
+async def test_a_row_to_copy_that_is_missing_stays_listed_for_the_audit_and_stops_nobody(shop: Shop) -> None:
+    await shop.commit(mutation(0, "a", "tea", "milk", acl=["staff"]))
+    (before,) = await shop.index.document_history(doc("a"), limit=9)
+    lost, kept = before.manifest
+    await shop.index.remove_chunks(TENANT, [lost.chunk_id])
+    (gain,) = await shop.commit(mutation(1, "a", op=Op.ACL, acl=["board"]))
+    assert isinstance(gain, Committed)
+    row, _ = await shop.index.document_history(doc("a"), limit=9)
+    assert (row.acl, row.superseded) == (("board",), (kept.chunk_id,))
+    assert row.manifest[0] == lost
+    (copied,) = (await shop.index.chunks(TENANT, row.chunk_ids())).values()
+    assert copied.acl == ("board",)
 
 
 async def test_content_without_chunks_is_present_and_empty(shop: Shop) -> None:
