@@ -6,7 +6,7 @@ found is repaired through the log, by the tenant's writer (`streams.repair`).
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
@@ -15,7 +15,7 @@ from index.audit.changes import Changes
 from index.audit.compare import Registers, Told, commit_findings, register_findings
 from index.audit.findings import Finding, Kind
 from index.audit.walk import SEQS_AT_ONCE, STRETCH, StoreWalk, Walked
-from index.model import DocumentRow, Head, Published, Seq
+from index.model import DocumentRow, Head, Published, RowId, Seq
 from index.port import VersionedIndex
 from index.reader import Reader
 from runtime.clock import Clock
@@ -158,18 +158,20 @@ class Audit:
         return await self._confirmed(candidates, None)
 
     async def _tenant(self, tenant: Tenant, view: _View) -> list[Finding]:
+        """Up to the head that it begins with, or it would never end beside a writer that is faster."""
         self.tally.step, self.tally.tenant = "rows", tenant
         findings: list[Finding] = []
         seen: set[Document] = set()
         after, published = 0, await self._paced(self._position(tenant))
-        while after < published.seq:
-            upto = min(after + STRETCH, published.seq)
+        end = published.seq
+        while after < end:
+            upto = min(after + STRETCH, end)
             walked = await self._paced(self._walk.stretch(published, after, upto))
             self._count(walked)
             findings += walked.findings
             findings += self._registers(view, walked.states)
             seen |= walked.states.keys()
-            self.tally.seq, self.tally.of = upto, published.seq
+            self.tally.seq, self.tally.of = upto, end
             after, published = upto, await self._paced(self._position(tenant))
         missing = [one for one in view.changes.registers if one.tenant == tenant and one not in seen]
         for start in range(0, len(missing), STRETCH):
@@ -297,15 +299,24 @@ class Audit:
         documents = sorted(document for document in candidates.documents if document.tenant == tenant)
         findings = await self._paced(self._walk.counts(published))
         for start in range(0, len(documents), STRETCH):
-            some = documents[start : start + STRETCH]
-            states = await self._paced(self._walk.states(published, some))
-            findings += (await self._paced(self._walk.documents(published, states))).findings
-            findings += self._registers(view, {document: states.get(document) for document in some})
+            findings += await self._documents_again(tenant, documents[start : start + STRETCH], view)
         for seq in sorted(candidates.seqs[tenant]):
             findings += await self._paced(self._walk.seqs(published, seq - 1, seq))
         if any(finding.kind is Kind.DEAD_ROW for finding in candidates.found):
             findings += await self._paced(self._walk.dead_rows(published))
         return findings
+
+    async def _documents_again(
+        self, tenant: Tenant, documents: Collection[Document], view: _View | None
+    ) -> list[Finding]:
+        """But for those that were written meanwhile: of what their states listed the sweep may have taken some away."""
+        published = await self._paced(self._position(tenant))
+        states = await self._paced(self._walk.states(published, documents))
+        findings = [*(await self._paced(self._walk.documents(published, states))).findings]
+        findings += self._registers(view, {document: states.get(document) for document in documents})
+        now = await self._walk.states(await self._position(tenant), documents)
+        stand = {document for document in documents if _id(now.get(document)) == _id(states.get(document))}
+        return [finding for finding in findings if finding.document in stand]
 
     async def tenants(self) -> list[Tenant]:
         """Those it looks at."""
@@ -317,6 +328,10 @@ class Audit:
         result = await step
         await asyncio.sleep((self._clock.monotonic() - began) * (1 / self._scope.share - 1))
         return result
+
+
+def _id(row: DocumentRow | None) -> RowId | None:
+    return None if row is None else row.id
 
 
 def _is_lettered(view: _View, document: Document, registers: Registers | None, partition: int) -> bool:

@@ -17,7 +17,7 @@ from index.rows import commit_of
 from index.states import state_before
 from runtime.log_port import Log, StoredRecord
 from schemas.copies import copy_of
-from schemas.errors import DecodeError, InvalidNameError
+from schemas.errors import DecodeError, InvalidNameError, PermanentError
 from schemas.headers import Again, stated_again, stated_change
 from schemas.identity import Document, Tenant
 from schemas.records import Commit, Coordinates
@@ -42,16 +42,18 @@ class Repair:
 
     async def documents(self, wanted: Collection[Document]) -> Mapping[Document, Coordinates]:
         """Append the newest change of each document, and of its acl where that is another, again. One that the log does
-        not know is missing from the answer: nothing says what it has to be.
+        not know, or has undecodable, is missing from the answer: nothing says what it has to be.
         """
         found = await asyncio.to_thread(self._newest, frozenset(wanted))
         appended: dict[Document, Coordinates] = {}
         for document, records in found.items():
             for record in records:
-                copy = copy_of(record.value or b"", record.coordinates, Again.REPAIR)
-                appended[document] = await self._log.append(
-                    copy.topic, copy.partition, copy.key, copy.value, copy.headers
-                )
+                try:
+                    copy = copy_of(record.value or b"", record.coordinates, Again.REPAIR)
+                    at = await self._log.append(copy.topic, copy.partition, copy.key, copy.value, copy.headers)
+                except PermanentError:
+                    continue  # `prepare` has it as a dead letter, and the others are to be repaired nonetheless
+                appended[document] = at
         return appended
 
     def _newest(self, wanted: Collection[Document]) -> Mapping[Document, Sequence[StoredRecord]]:

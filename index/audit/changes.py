@@ -12,7 +12,7 @@ from runtime.log_port import StoredRecord
 from schemas.errors import DecodeError, InvalidNameError
 from schemas.headers import stated_change
 from schemas.identity import Document, Source
-from schemas.versions import Op, is_newer
+from schemas.versions import Op, Version
 
 _NOTHING = Registers()
 
@@ -42,11 +42,18 @@ class Changes:
     def _add(self, document: Document, record: StoredRecord) -> None:
         change, offset = stated_change(record.headers), record.coordinates.offset
         version, known = change.version.at(offset), self.registers.get(document, _NOTHING)
-        if change.op is not Op.ACL and is_newer(version, known.content):
+        if change.op is not Op.ACL and _counts(version, known.content):
             deleted = change.op in (Op.DELETE, Op.ERASE)
             known = replace(known, content=version, content_at=offset, deleted=deleted)
-        if change.acl is not None and is_newer(version, known.acl):
+        if change.acl is not None and _counts(version, known.acl):
             known = replace(known, acl=version, acl_at=offset)
         self.registers[document] = known
         heard = change.received_at.astimezone(UTC)
         self.last_heard[document.source] = max(heard, self.last_heard.get(document.source, heard))
+
+
+def _counts(version: Version, known: Version | None) -> bool:
+    """Of equal ones the last is where the register lies: redriven or repaired, it may be a dead letter no more, or
+    again.
+    """
+    return known is None or version >= known

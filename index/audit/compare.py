@@ -83,7 +83,8 @@ def _subject(chunk: ChunkRow) -> ChunkSubject:
 
 def unlisted(row: DocumentRow, head: Head, open_chunks: Iterable[OpenChunk]) -> list[OpenChunk]:
     """Open chunk rows of a document that its state does not list. Not superseded ones, which wait until the sweep has
-    reached the state, and not what is being written.
+    reached the state, and not what is being written, also where hides move the head meanwhile: what failed and stays is
+    of a lower epoch, for a writer goes on under a new one.
     """
     if head.swept_seq < row.from_seq:
         return []
@@ -91,7 +92,9 @@ def unlisted(row: DocumentRow, head: Head, open_chunks: Iterable[OpenChunk]) -> 
     return [
         chunk
         for chunk in open_chunks
-        if chunk.document == row.document and chunk.id not in listed and chunk.from_seq <= head.seq
+        if chunk.document == row.document
+        and chunk.id not in listed
+        and chunk.from_seq <= (row.from_seq if chunk.epoch == head.epoch else head.seq)
     ]
 
 

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from index.audit.changes import Changes
-from index.audit.compare import Registers, Told, commit_findings, own_word, register_findings
+from index.audit.compare import Registers, Told, commit_findings, own_word, register_findings, unlisted
 from index.audit.findings import Kind
+from index.manifest import ChunkId
 from index.model import ContentState, Head
+from index.port import OpenChunk
 from runtime.log_port import StoredRecord
 from schemas.codec import encode
 from schemas.headers import headers_of
@@ -83,10 +85,19 @@ def test_a_lost_commit_is_named_by_its_seq() -> None:
         ("to be or not to be", None),
         ("…", None),
         ("größer als 10", "als"),
+        ("İnternet", "İnternet"),
+        ("ΟΔΟΣ", "ΟΔΟΣ"),
+        ("THE Hotline", "Hotline"),
     ],
 )
 def test_a_row_is_looked_for_by_its_longest_plain_word(text: str, word: str | None) -> None:
     assert own_word(chunk_row(OF, text=text)) == word
+
+
+def test_rows_that_are_being_written_while_hides_move_the_head_are_not_extra() -> None:
+    head, row = Head(TENANT, 2, 9, {0: 0, 1: 5, 2: 5}, NOW, swept_seq=8), replace(ROW, from_seq=6)
+    under_way, stray = OpenChunk(ChunkId("x"), OF, 2, 8), OpenChunk(ChunkId("y"), OF, 1, 4)
+    assert unlisted(row, head, [under_way, stray]) == [stray]
 
 
 def stored(offset: int, op: Op, *, sequence: int | None = None, acl: tuple[str, ...] | None = None) -> StoredRecord:
@@ -111,6 +122,15 @@ def test_the_log_says_the_newest_version_of_each_register_whatever_lies_last() -
     assert (found.content_at, found.deleted, found.acl_at) == (3, True, 1)
     assert found.content is not None
     assert found.content.sequence == 6
+
+
+def test_of_equal_versions_the_register_lies_where_the_last_does() -> None:
+    changes = Changes(ends={0: 9})
+    acl = ("staff",)
+    records = [stored(0, Op.UPSERT, sequence=5, acl=acl), stored(3, Op.UPSERT, sequence=5, acl=acl)]
+    changes.take(records, lambda _document: True)
+    ((_, found),) = changes.registers.items()
+    assert (found.content_at, found.acl_at) == (3, 3)
 
 
 def test_a_record_that_cannot_be_read_says_nothing() -> None:

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from index.audit.findings import Finding, Kind
-from index.model import DocumentRow, Head, RowId, newest_head
+from index.audit.walk import Walked
+from index.model import DocumentRow, Head, Published, RowId, newest_head
 from index.reader import Reader
 from index.states import states_at
 from runtime.log_port import StoredRecord
@@ -16,7 +17,7 @@ from runtime.metrics import ALERTS, AUDIT_FINDINGS, AUDIT_REPAIRS
 from schemas.codec import encode
 from schemas.errors import PermanentError, TransientError
 from schemas.headers import headers_of
-from schemas.identity import Source, Tenant
+from schemas.identity import Document, Source, Tenant
 from schemas.records import DocumentChange
 from schemas.topics import CHANGES, COMMITS, DLQ
 from schemas.versions import Op
@@ -235,6 +236,85 @@ async def test_a_change_that_became_a_dead_letter_is_known_to_differ(world: Worl
     letters = DeadLetters(world.here.log, topics(), "apply", world.here.clock)
     await letters.put(delivered(record), PermanentError("refused", reason="refused_row"), 2)
     assert (Kind.MISSING_DOCUMENT, "d") not in await world.found()
+
+
+async def test_a_change_whose_dead_letter_has_expired_is_repaired_once_and_then_known_again(world: World) -> None:
+    await world.post(change(doc="a", body=b"x" * 20_000))
+    for (topic, _), letters in world.here.log._partitions.items():
+        if topic == DLQ:
+            letters.clear()
+    assert await world.found() == [(Kind.BEHIND_LOG, "a")]
+    await world.repaired()
+    assert await world.found() == []
+
+
+async def test_a_redriven_change_is_compared_again(world: World) -> None:
+    await world.post(change(doc="d", sequence=77))
+    record = list(world.here.log.records(CHANGES))[-1]
+    letters = DeadLetters(world.here.log, topics(), "prepare", world.here.clock)
+    await letters.put(delivered(record), PermanentError("refused", reason="unreadable"), 2)
+    await world.post(change(doc="d", sequence=77))
+    await world.here.index.remove_documents(TENANT, [(await world.state("d")).id])
+    assert (Kind.MISSING_DOCUMENT, "d") in await world.found()
+
+
+async def test_a_group_that_is_gained_meanwhile_does_not_stop_what_the_repair_waits_behind(world: World) -> None:
+    await world.here.index.remove_chunks(TENANT, (await world.state("a")).chunk_ids())
+    await world.post(change(Op.ACL, doc="a", acl=("newcomers",)))
+    assert (await world.state("a")).acl == ("newcomers",)
+    assert await world.found() == [(Kind.MISSING_CHUNK, "a")]
+    await world.repaired()
+    assert await world.found() == []
+    assert (await world.state("a")).acl == ("newcomers",)
+
+
+async def test_what_no_repair_helps_is_repaired_ever_more_rarely(world: World) -> None:
+    settler, finding = world.settler(), Finding(Kind.WORD_HOLE, TENANT, change(doc="a").document)
+    for _ in range(7 * 24):
+        await settler.settle([finding])
+        world.here.clock.advance(3600.0)
+    assert world.here.metrics.value(AUDIT_REPAIRS) < 15
+
+
+async def test_a_document_whose_newest_record_cannot_be_read_keeps_no_other_from_its_repair(world: World) -> None:
+    newest = change(doc="a", sequence=999)
+    partition = topics().partition(CHANGES, document=newest.document)
+    await world.here.log.append(CHANGES, partition, newest.key, b"torn", headers_of(newest))
+    names = ("a", "b")
+    await world.settler().settle([Finding(Kind.WORD_HOLE, TENANT, change(doc=name).document) for name in names])
+    assert world.here.metrics.value(AUDIT_REPAIRS) == 1
+
+
+async def test_an_audit_ends_although_the_head_runs_ahead_of_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    audit, asked = world.audit(), 0
+    position = audit._position
+
+    async def ahead(tenant: Tenant) -> Published:
+        nonlocal asked
+        asked += 1
+        assert asked < 100, "it walks after the head for ever"
+        head = (await position(tenant)).head
+        return Published(replace(head, seq=head.seq + 100 * asked, history_from=head.seq + 100 * asked))
+
+    monkeypatch.setattr(audit, "_position", ahead)
+    assert {one.kind for one in await audit.cycle()} <= {Kind.LOST_COMMIT, Kind.MISSING_ROW}
+
+
+async def test_what_is_written_between_the_steps_of_a_second_look_is_no_finding(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep removes what the state that was looked at lists, and nothing lists any more."""
+    audit = world.audit()
+    documents = audit._walk.documents
+
+    async def overtaken(published: Published, states: Mapping[Document, DocumentRow]) -> Walked:
+        await world.here.index.remove_chunks(TENANT, [id_ for row in states.values() for id_ in row.chunk_ids()])
+        found = await documents(published, states)
+        await world.post(change(doc="a", body=b"Another one."), change(doc="b", body=b"Another one."))
+        return found
+
+    monkeypatch.setattr(audit._walk, "documents", overtaken)
+    assert await audit.cycle() == []
 
 
 async def test_a_document_that_the_log_does_not_know_is_found(world: World) -> None:
