@@ -22,7 +22,7 @@ from tests.soak.writers import AtWork, RowWriter, WebhookWriter, writers_of
 Say = Callable[[str], None]
 _SAY_SECONDS = 15.0
 _HISTORY_SECONDS = 75.0
-"""How often the history of one tenant comes or goes."""
+"""How often the histories of two tenants come and go."""
 _READ_PAUSE = 0.15
 DIMENSION = 384
 
@@ -45,7 +45,7 @@ def run(folder: Path, plan: Plan, say: Say) -> tuple[Mapping[str, object], bool]
     with scene(folder, beside=plan.beside) as made:
         say("the installation runs")
         writers = writers_of(made, plan.seed, plan.pause)
-        killer = Killer(made, plan.seed, lanes_of(made, plan.seed), part_seconds=plan.part_seconds)
+        killer = Killer(made, plan.seed, lanes_of(made, plan.seed, plan.seconds), part_seconds=plan.part_seconds)
         seen = Seen()
         with watching(made, writers, seen, plan.seed):
             with AtWork(writers) as at_work, killer:

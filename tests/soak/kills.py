@@ -25,6 +25,10 @@ _ROWS_SECONDS = 5.0
 _TAKE_OVERS = tuple(point for point in Point if point.startswith("take_over."))
 _COMMITS = tuple(point for point in Point if point.startswith("commit."))
 _SWEEPS = tuple(point for point in Point if point.startswith("sweep."))
+_LATE_SWEEPS = (Point.SWEEP_3, Point.SWEEP_4, Point.SWEEP_5, Point.SWEEP_6)
+"""Passed 20 s after a take-over at the earliest."""
+_SOON = (*_TAKE_OVERS, *_COMMITS, *(point for point in _SWEEPS if point not in _LATE_SWEEPS))
+_TIMES = 6
 _DOORS = (Point.DOOR_1, Point.DOOR_2, Point.DOOR_3)
 _CAPTURED_DOORS = (Point.DOOR_1, Point.DOOR_2, Point.DOOR_3)
 PARTS = ("weaviate", "kafka", "connect", "postgres", "api", "builds", "apply", "beside", "hide", "capture", "ingest")
@@ -128,8 +132,8 @@ class Lane:
             faults.withdraw(self.process, point)
 
 
-def lanes_of(scene: Scene, seed: int) -> list[Lane]:
-    """The writers of the index beside the launcher's, and each other stage of the launcher's."""
+def lanes_of(scene: Scene, seed: int, seconds: float = 0.0) -> list[Lane]:
+    """The writers of the index, and each other stage of the launcher's, whose points have some turns in so many seconds."""
 
     def dice(name: str) -> random.Random:
         return random.Random(f"{seed}:{name}")
@@ -137,7 +141,7 @@ def lanes_of(scene: Scene, seed: int) -> list[Lane]:
     writers = Lane(
         scene.beside,
         "apply",
-        ((*_TAKE_OVERS, *_COMMITS), _SWEEPS, (*_TAKE_OVERS, *_COMMITS), _SWEEPS),
+        (_SOON, _LATE_SWEEPS),
         dice("apply"),
         gap=1.0,
         width=3,
@@ -149,8 +153,16 @@ def lanes_of(scene: Scene, seed: int) -> list[Lane]:
         return scene.installation.unit(name).state is State.READY
 
     others = [
-        # The launcher gives up what dies more than 7 times in 120 s.
-        Lane(scene.launched, name, (points,), dice(name), gap=8.0, is_up=partial(is_ready, name), spacing=25.0)
+        Lane(
+            scene.launched,
+            name,
+            (points,),
+            dice(name),
+            gap=8.0,
+            is_up=partial(is_ready, name),
+            # The launcher gives up what dies more than 7 times in 120 s.
+            spacing=max(25.0, seconds / (_TIMES * len(points)) - 10.0),
+        )
         for name, points in STAGES.items()
         if name != "apply"
     ]

@@ -28,7 +28,7 @@ _COLUMNS = {"key": ["id"], "title": "title", "body": "body", "acl": "readers"}
 
 
 def sources_text(*, captured: bool, kept_hours: int = 24) -> str:
-    """sources.yaml. `kept_hours`: of the tenant whose history comes and goes."""
+    """sources.yaml. `kept_hours`, 24 or 0: of one of two tenants whose history comes and goes by turns."""
 
     def webhook(name: str, tenant: str, versioning: str = "log") -> dict[str, object]:
         return {
@@ -60,6 +60,7 @@ def sources_text(*, captured: bool, kept_hours: int = 24) -> str:
         webhook("wire", "lyra"),
     ]
     tenants = [{"name": "delta", "history_hours": 0}, {"name": "orion", "history_hours": kept_hours}]
+    tenants.append({"name": "lyra", "history_hours": 24 - kept_hours})
     return yaml.safe_dump({"version": 1, "tenants": tenants, "sources": [*sources, *([table] if captured else [])]})
 
 
