@@ -6,9 +6,10 @@ comes further than what `apply` has acknowledged: that is what `min.compaction.l
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import ge
+from typing import Any
 
 from connectors.changes import append_change
 from index.memory import MemoryIndex
@@ -55,6 +56,11 @@ class CompactedLog(MemoryLog):
         for record in list(self.records(topic))[start:]:
             if (topic, record.coordinates.offset) not in self._gone:
                 yield record
+
+    def look(self, at: Coordinates) -> StoredRecord | None:
+        """The record that lies there, unless it is gone."""
+        first = next(self.left(at.topic, at.offset), None)
+        return first if first is not None and first.coordinates == at else None
 
     def compact(self, topic: str, end: int) -> None:
         """Remove what a later record below `end` supersedes."""
@@ -116,7 +122,7 @@ class World:
 
     async def hide(self, records: int) -> None:
         """Pass on what so many changes take away, and apply it ahead of their mutations."""
-        acls, applier, lease = LastAcls(), applier_on(self.index, self.log), Lease()
+        acls, applier, lease, before = LastAcls(), applier_on(self.index, self.log), Lease(), asyncio.all_tasks()
         for record in list(self.log.records(CHANGES))[self.hidden :][:records]:
             self.hidden += 1
             document = Document.from_key((record.key or "").removesuffix(ACL_SUFFIX))
@@ -125,7 +131,7 @@ class World:
             if chosen is not None:
                 at = await self.log.append(HIDES, 0, chosen.key, encode(chosen))
                 await applier.hide(Delivery(at, chosen.key.encode(), encode(chosen)), lease)
-        await _kill_others()
+        await _kill_others(before)
 
     def compact(self, topic: str, share: float) -> None:
         """Up to some point of what is acknowledged."""
@@ -167,7 +173,9 @@ class World:
 
     def applier(self) -> Applier:
         """Of a process of `apply`."""
-        return applier_on(self.index, self.log, Healer(self.index, self.log, self._read), self.healings.append)
+        return applier_on(
+            self.index, self.log, Healer(self.index, self.log, self.log.look, self._read), self.healings.append
+        )
 
     def _read(self, at: Coordinates) -> Iterator[StoredRecord]:
         return self.log.left(at.topic, at.offset)
@@ -206,6 +214,7 @@ def applier_on(
 async def run(applier: Applier, records: Sequence[StoredRecord], turns: int | None = None) -> int:
     """How many were acknowledged, in order; after so many turns of the loop, the process dies where it stands."""
     crashes: list[BaseException] = []
+    before = asyncio.all_tasks()
 
     async def work(delivery: Delivery, lease: Lease) -> None:
         await applier.apply(delivery, lease)
@@ -217,13 +226,13 @@ async def run(applier: Applier, records: Sequence[StoredRecord], turns: int | No
         await asyncio.sleep(0)
         turns = None if turns is None else turns - 1
     assert crashes == []
-    await _kill_others()
+    await _kill_others(before)
     return window.acknowledged
 
 
-async def _kill_others() -> None:
-    """Whatever else runs in the loop: sweeps that wait, and all that a process was about to do when it died."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
+async def _kill_others(before: Collection[asyncio.Task[Any]]) -> None:
+    """Whatever else a process has begun: sweeps that wait, and all that it was about to do when it died."""
+    others = asyncio.all_tasks() - set(before)
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)

@@ -40,6 +40,8 @@ class Recording:
     async def sweep(self, seconds: Callable[[], float], *, take_over: bool) -> Swept:
         return Swept(60.0)
 
+    async def begin_history(self) -> None: ...
+
 
 @pytest.mark.parametrize("again", [None, *Again])
 async def test_the_writer_learns_why_a_change_lies_in_the_log_again(again: Again | None) -> None:
