@@ -22,6 +22,8 @@ from schemas.versions import Op, StatedVersion, Version
 
 _PAGE = 32
 
+Look = Callable[[Coordinates], StoredRecord | None]
+"""The record that lies there; None where compaction has taken it. Blocks; raises TransientError."""
 ReadFrom = Callable[[Coordinates], Iterator[StoredRecord]]
 """Reads what compaction has left of one partition of the log, from there to its end. Blocks; raises TransientError."""
 
@@ -51,9 +53,10 @@ Healing = Healed | LiesBehind | Gone
 class Healer:
     """Of one process of `apply`. Safe for concurrent calls about different documents."""
 
-    def __init__(self, index: VersionedIndex, log: Log, read: ReadFrom) -> None:
+    def __init__(self, index: VersionedIndex, log: Log, look: Look, read: ReadFrom) -> None:
         self._index = index
         self._log = log
+        self._look = look
         self._read = read
 
     async def heal(self, loser: Mutation, state: DocumentRow) -> Healing:
@@ -97,9 +100,9 @@ class Healer:
         assert wanted is not None, "content that is present has a version"
         # A row of another event has moved the acl alone.
         for at in dict.fromkeys(str(row.change) for row in made if row.event_id == made[-1].event_id):
-            first = next(self._read(Coordinates.parse(at)), None)
-            if first is not None and str(first.coordinates) == at and (change := _change_at(first, loser, wanted)):
-                return change, first.coordinates
+            found = self._look(Coordinates.parse(at))
+            if found is not None and (change := _change_at(found, loser, wanted)):
+                return change, found.coordinates
         same: tuple[DocumentChange, Coordinates] | None = None
         equal: tuple[DocumentChange, Coordinates] | None = None
         for record in self._read(min((row.change for row in made), key=lambda at: at.offset)):

@@ -208,7 +208,7 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
     from index.weaviate import open_index
     from index.went_back import went_back
     from index.writer import TenantWriter
-    from runtime.kafka import read_topic
+    from runtime.kafka import RecordReader, read_topic
     from streams.apply import Applier, Bounds, Hooks, StoreOffsets
     from streams.audit_parts import auditing
     from streams.heal import Healer
@@ -258,6 +258,11 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
         else:
             app.crash_soon(error)
 
+    records = RecordReader(settings)
+
+    async def close_reader() -> None:
+        await asyncio.to_thread(records.close)
+
     def read(at: Coordinates) -> Iterator[StoredRecord]:
         return read_topic(settings, at.topic, start={at.partition: at.offset})
 
@@ -270,7 +275,9 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
         sweep_failed,
         journal.healed,
     )
-    applier = Applier(writer_for, letters, topics, Bounds(settings.group_commit), hooks, Healer(index, log, read))
+    applier = Applier(
+        writer_for, letters, topics, Bounds(settings.group_commit), hooks, Healer(index, log, records.at, read)
+    )
     work = apply_agent(applier, letters, journal)
     offsets = StoreOffsets(confirmed(index.put_acknowledged, watch), lambda error: app.crash_soon(error))
     app = _app(settings, group, source, work, offsets.note)
@@ -318,7 +325,7 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
         starts, stops = [audit.start], [end_audit]
     keeping = StoreKeeping(index, watch, restoration, app.crash_soon, is_restored=is_restored)
     starts = [producer.start, keeping.start, feed.start, keeper.start, *starts]
-    stops += (keeping.stop, keeper.stop, feed.stop, offsets.flush, producer.stop, index.close)
+    stops += (keeping.stop, keeper.stop, feed.stop, offsets.flush, close_reader, producer.stop, index.close)
     return _process(settings, APPLY, source, app, metrics, clock, activity, starts, stops)
 
 

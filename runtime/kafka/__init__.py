@@ -7,7 +7,17 @@ given without the installation's prefix everywhere; it is put on and taken off h
 
 from runtime.kafka.admin import KafkaAdmin, NoLeaderError
 from runtime.kafka.config import client_config, producer_config
+from runtime.kafka.looking import RecordReader
 from runtime.kafka.producer import Producer, open_producer
 from runtime.kafka.reading import read_topic
 
-__all__ = ["KafkaAdmin", "NoLeaderError", "Producer", "client_config", "open_producer", "producer_config", "read_topic"]
+__all__ = [
+    "KafkaAdmin",
+    "NoLeaderError",
+    "Producer",
+    "RecordReader",
+    "client_config",
+    "open_producer",
+    "producer_config",
+    "read_topic",
+]

@@ -62,13 +62,14 @@ def _read_until(consumer: Consumer, topic: str, ends: dict[int, int], seconds: f
         if partition not in ends or offset is None:
             continue
         if error is None and offset < ends[partition]:
-            yield _stored(topic, partition, offset, message)
+            yield stored(topic, partition, offset, message)
         # The end of a partition may be a compaction gap: then only the EOF event tells that nothing more comes.
         if error is not None or offset + 1 >= ends[partition]:
             del ends[partition]
 
 
-def _stored(topic: str, partition: int, offset: int, message: Message) -> StoredRecord:
+def stored(topic: str, partition: int, offset: int, message: Message) -> StoredRecord:
+    """A message as the log has it."""
     key = message.key()
     pairs = message.headers() or []
     listed = pairs.items() if isinstance(pairs, dict) else pairs

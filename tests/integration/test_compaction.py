@@ -12,7 +12,7 @@ from connectors.changes import append_change
 from index.memory import MemoryIndex
 from index.model import IndexIdentity
 from runtime.aio_kafka import LogProducer
-from runtime.kafka import KafkaAdmin, read_topic
+from runtime.kafka import KafkaAdmin, RecordReader, read_topic
 from runtime.log_port import Headers, Log, MemoryLog, StoredRecord
 from runtime.settings import Settings
 from schemas.headers import stated_again
@@ -97,7 +97,8 @@ async def live(settings: Settings, log: Recording, made: list[DocumentChange]) -
     def read(at: Coordinates) -> Iterator[StoredRecord]:
         return read_topic(settings, at.topic, start={at.partition: at.offset})
 
-    applier = applier_on(index, MemoryLog(), Healer(index, log, read), healings.append)
+    records = RecordReader(settings)
+    applier = applier_on(index, MemoryLog(), Healer(index, log, records.at, read), healings.append)
     prepared = applied = 0
     while made or prepared < len(log.changes):
         for record in made[:12]:
@@ -107,7 +108,8 @@ async def live(settings: Settings, log: Recording, made: list[DocumentChange]) -
             await publish(mutation_of(stored), log, MUTATIONS, TOPICS, stated_again(stored.headers))
             prepared += 1
         mutations = list(read_topic(settings, MUTATIONS, start={0: applied}))
-        applied += await run(applier, mutations)
+        applied += await run(applier, mutations, alone=False)
+    records.close()
     return index, healings
 
 
@@ -136,6 +138,21 @@ async def test_what_kafka_has_compacted_is_built_to_the_serial_reference(
     for topic, records in zip(topics, found, strict=True):
         assert len(records) < len(log.changes), f"{topic} has lost nothing"
         await check(await built(topic, records), wanted)
+    check_looks(stack_settings, log.changes, {str(record.coordinates) for record in found[0]})
+
+
+def check_looks(settings: Settings, changes: list[StoredRecord], kept: set[str]) -> None:
+    """Each record is found by its coordinates, or known to be gone."""
+    reader = RecordReader(settings)
+    for record in changes:
+        found = reader.at(record.coordinates)
+        assert (found is not None) == (str(record.coordinates) in kept)
+        assert found is None or (found.key, found.value, found.headers) == (record.key, record.value, record.headers)
+    end = KafkaAdmin(settings).end_offsets(CHANGES)[0]
+    assert reader.at(Coordinates(topic=CHANGES, partition=0, offset=end)) is None
+    reader.close()
+    assert reader.at(changes[-1].coordinates) is not None, "a closed reader opens again"
+    reader.close()
 
 
 async def built(topic: str, records: list[StoredRecord]) -> MemoryIndex:
@@ -144,5 +161,5 @@ async def built(topic: str, records: list[StoredRecord]) -> MemoryIndex:
     for record in records if topic == CHANGES else ():
         await publish(mutation_of(record), fresh, MUTATIONS, TOPICS, stated_again(record.headers))
     mutations = list(fresh.records(MUTATIONS)) if topic == CHANGES else records
-    assert await run(applier_on(index, MemoryLog()), mutations) == len(mutations)
+    assert await run(applier_on(index, MemoryLog()), mutations, alone=False) == len(mutations)
     return index

@@ -211,8 +211,12 @@ def applier_on(
     return Applier(writer_for, letters, TOPICS, Bounds(4), hooks, healer)
 
 
-async def run(applier: Applier, records: Sequence[StoredRecord], turns: int | None = None) -> int:
-    """How many were acknowledged, in order; after so many turns of the loop, the process dies where it stands."""
+async def run(
+    applier: Applier, records: Sequence[StoredRecord], turns: int | None = None, *, alone: bool = True
+) -> int:
+    """How many were acknowledged, in order; after so many turns of the loop, the process dies where it stands. `alone`:
+    nothing else begins tasks in this loop.
+    """
     crashes: list[BaseException] = []
     before = asyncio.all_tasks()
 
@@ -226,7 +230,8 @@ async def run(applier: Applier, records: Sequence[StoredRecord], turns: int | No
         await asyncio.sleep(0)
         turns = None if turns is None else turns - 1
     assert crashes == []
-    await _kill_others(before)
+    if alone:
+        await _kill_others(before)
     return window.acknowledged
 
 
