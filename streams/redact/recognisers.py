@@ -197,7 +197,8 @@ def _is_dialled_at_home(value: str) -> bool:
 
 def _is_valid_in(region: str, digits: str) -> bool:
     country = phonenumbers.PhoneMetadata.metadata_for_region(region)
-    assert country is not None and country.general_desc is not None, "a region of the list"
+    assert country is not None, "a region of the list"
+    assert country.general_desc is not None, "every region says how its numbers look"
     keeps_zero = region == "IT" and digits.startswith("0")
     if country.national_prefix and not keeps_zero:
         digits = digits.removeprefix(country.national_prefix)
