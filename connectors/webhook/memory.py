@@ -151,7 +151,7 @@ class Unsettled:
         """Failures up to this number were looked for."""
         self._since: datetime | None = None
         """When the first of the others was."""
-        self._reading = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
 
     def note(self, key: MessageKey, at: datetime) -> None:
         """A message failed, and it is not known whether it is in the log."""
@@ -163,21 +163,25 @@ class Unsettled:
 
     async def settle(self, key: MessageKey) -> None:
         """Returns once what lies in the log of this message is among the logged events. Raises TransientError."""
-        failure = self._failed.get(key)
-        if failure is None:
-            return
-        async with self._reading:
-            if failure > self._settled and self._since is not None:
-                failures, since, self._since = self._failures, self._since, None
-                try:
-                    found = await asyncio.to_thread(self._recall, since)
-                except BaseException:
-                    self._since = since
-                    raise
-                self._events.adopt(found)
-                self._settled = failures
+        failure = self._failed.get(key, 0)
+        while failure > self._settled:
+            # One for all who wait: while the log is away, each of them fails with it.
+            self._reading = self._reading or asyncio.create_task(self._read())
+            await asyncio.shield(self._reading)
         if self._failed.get(key) == failure:
             self._failed.pop(key)
+
+    async def _read(self) -> None:
+        failures, since, self._since = self._failures, self._since, None
+        try:
+            assert since is not None, "what failed has failed at some time"
+            self._events.adopt(await asyncio.to_thread(self._recall, since))
+            self._settled = failures
+        except BaseException:
+            self._since = since
+            raise
+        finally:
+            self._reading = None
 
 
 def logged_events(records: Iterable[StoredRecord], connector: str) -> LoggedEvents:

@@ -56,6 +56,7 @@ class Setup:
         self.log = log
         self.clock = ManualClock(NOW)
         self.recalls: list[datetime] = []
+        self.attempts = 0
         self.is_readable = True
         self.receiver = self.started()
 
@@ -66,6 +67,7 @@ class Setup:
         )
 
     def recall(self, since: datetime) -> LoggedEvents:
+        self.attempts += 1
         if not self.is_readable:
             raise TransientError("down")
         self.recalls.append(since)
@@ -262,6 +264,25 @@ async def test_what_the_log_took_without_saying_so_is_found_there_and_resurrects
     assert setup.recalls == [NOW], "from when the log did not answer"
 
 
+async def test_an_event_beside_one_that_the_log_refuses_is_looked_for_in_it_as_well(tmp_path: Path) -> None:
+    class Refusing(UnansweredLog):
+        async def append(
+            self, topic: str, partition: int, key: str, value: bytes, headers: Headers = ()
+        ) -> Coordinates:
+            if key == "acme/wiki/large":
+                raise TooLargeError("too large for the log")
+            return await super().append(topic, partition, key, value, headers)
+
+    log = Refusing("acme/wiki/a")
+    setup = Setup(tmp_path, log)
+    batch = {"events": [upsert("large"), upsert("a")]}
+    assert isinstance(await setup.send(batch, message="msg_1"), Problem)
+    log.away = False
+    await setup.send({"op": "delete", "doc_id": "a"}, message="msg_2")
+    assert isinstance(await setup.send(batch, message="msg_1"), Problem)
+    assert [change.op for change in setup.changes()] == [Op.UPSERT, Op.DELETE]
+
+
 async def test_one_look_at_the_log_settles_every_message_that_failed_before_it(tmp_path: Path) -> None:
     log = UnansweredLog("acme/wiki/a", "acme/wiki/b")
     setup = Setup(tmp_path, log)
@@ -273,6 +294,17 @@ async def test_one_look_at_the_log_settles_every_message_that_failed_before_it(t
     assert (len(setup.changes()), len(setup.recalls)) == (2, 1)
     await setup.send(upsert("c"), message="c")
     assert len(setup.recalls) == 1, "who was answered needs none"
+
+
+async def test_while_the_log_is_away_one_attempt_to_look_at_it_fails_for_all_who_wait(tmp_path: Path) -> None:
+    log = UnansweredLog("acme/wiki/a", "acme/wiki/b")
+    setup = Setup(tmp_path, log)
+    for doc in "ab":
+        await setup.send(upsert(doc), message=doc)
+    setup.is_readable = False
+    answers = await asyncio.gather(*(setup.send(upsert(doc), message=doc) for doc in "abab"))
+    assert [answer.status for answer in answers if isinstance(answer, Problem)] == [503] * 4
+    assert setup.attempts == 1
 
 
 async def test_while_the_log_cannot_be_looked_at_nothing_is_tried_anew(tmp_path: Path) -> None:
