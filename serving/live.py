@@ -76,7 +76,9 @@ class Live:
         self._current: Opened | None = None
         self._next: Opened | None = None
         self._is_restored = False
-        """Whether the live build's store stands where a backup did, and does not have again what it had."""
+        """Whether the store of the live build, or of the one that a switch leaves, was seen to stand where a backup
+        did; until another answers, or the same one anew.
+        """
         self._left: dict[asyncio.Task[None], Opened] = {}
 
     async def served(self) -> Served:
@@ -91,7 +93,7 @@ class Live:
     async def not_ready(self) -> Sequence[str]:
         """Reasons why not; empty is ready. To have missed a switch is none."""
         if self._is_restored:
-            return ("the live build's store was restored from a backup and has not caught up",)
+            return ("the build's store was restored from a backup, and nothing that has caught up answers yet",)
         if self._current is not None:
             return await self._current.readiness.not_ready()
         if self._catalogue.live is None:
@@ -149,11 +151,11 @@ class Live:
         live = self._catalogue.live
         if live is None:
             raise ConfigError("no index is live: run `millstream up`, which creates one")
-        was_restored, self._is_restored = self._is_restored, bool(live.restored)
-        if self._is_restored:
+        self._is_restored = self._is_restored or bool(live.restored) or self._is_current_restored()
+        if live.restored:
             return
         if self._current is not None and self._current.index.identity == live.identity:
-            if was_restored:  # what was read of it before, and kept, was of another index
+            if self._is_restored:  # what was read of it before, and kept, was of another index
                 self._swap(self._open(live.identity))
             return
         opened = await self._opened(live.identity)
@@ -165,6 +167,10 @@ class Live:
             async with self._holding():
                 if await self._reaches_the_end(opened, self._hold_seconds):
                     self._swap(opened)
+
+    def _is_current_restored(self) -> bool:
+        build = None if self._current is None else self._catalogue.builds.get(self._current.index.identity)
+        return build is not None and bool(build.restored)
 
     async def _opened(self, identity: IndexIdentity) -> Opened:
         if self._next is not None and self._next.index.identity != identity:
@@ -211,6 +217,7 @@ class Live:
 
     def _swap(self, opened: Opened) -> None:
         before, self._current, self._next = self._current, opened, None
+        self._is_restored = False
         log.info("answering from", build=str(opened.index.identity))
         if before is not None:
             before.served.end()

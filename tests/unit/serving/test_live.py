@@ -282,3 +282,30 @@ async def test_a_restored_build_answers_nobody_until_it_has_caught_up_and_then_a
     assert await one.answers_from() == FIRST
     assert await one.live.served() is not before, "caches and positions are of another index"
     await one.live.close()
+
+
+async def test_a_restored_build_that_a_switch_leaves_answers_nobody_until_the_new_one_does() -> None:
+    one = await replica()
+    one.say(FIRST, LIVE, **{"index.mutations.g1/0": 5, "restored/0": 1})
+    await one.live.look()
+    one.say(SECOND, LIVE, **{"index.mutations.g1/0": 7})
+    await one.live.look()
+    with pytest.raises(ProblemError):
+        await one.live.served()
+    await one.indexes[SECOND].put_acknowledged(0, 7)
+    await one.live.look()
+    assert await one.answers_from() == SECOND
+    assert not await one.live.not_ready()
+    await one.live.close()
+
+
+async def test_a_build_that_a_switch_leaves_while_its_store_is_restored_answers_nobody() -> None:
+    one = await replica()
+    one.say(SECOND, LIVE, **{"index.mutations.g1/0": 7})
+    await one.live.look()
+    assert await one.answers_from() == FIRST
+    one.say(FIRST, BUILDING, **{"index.mutations.g1/0": 5, "restored/0": 1})
+    await one.live.look()
+    with pytest.raises(ProblemError):
+        await one.live.served()
+    await one.live.close()
