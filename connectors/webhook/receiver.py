@@ -36,7 +36,7 @@ from runtime.clock import Clock
 from runtime.freshness_token import TokenKey, seal
 from runtime.log_port import Log
 from runtime.metrics import INGEST_EVENTS, INGEST_QUEUED_BYTES, INGEST_REPEATS, Metrics
-from schemas.errors import PermanentError, TransientError
+from schemas.errors import MillstreamError, PermanentError, TransientError
 from schemas.headers import TRACE
 from schemas.records import DocumentChange, Origin
 from schemas.sources import SourceConfig
@@ -196,7 +196,7 @@ class Receiver:
         """Append what is not in the log yet; `logged` says what is."""
         try:
             return await self._append_new(message[0], changes, logged)
-        except TransientError:
+        except MillstreamError:  # beside an event that the log refused another may not have been acknowledged
             self._unsettled.note(message, self._clock.now())
             raise
 
