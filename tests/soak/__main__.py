@@ -60,6 +60,7 @@ def _print(outcome: Mapping[str, object]) -> None:
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `timeout` sends it twice
     raise SystemExit(143)
 
 

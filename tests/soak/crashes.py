@@ -53,7 +53,7 @@ def run(folder: Path, plan: Plan, say: Say) -> tuple[Mapping[str, object], bool]
             say("no more events: waiting until everything is applied")
             made.put_in_force()
             say(f"settled in {outcome.settle(made):.0f} s: comparing")
-        checked = outcome.compared_twice(made, writers, killer.store_kills)
+        checked = outcome.compared_twice(made, writers, killer.store_kills, say)
         found = outcome.summary(made, writers, killer, seen, checked, time.monotonic() - started)
     return {"command": f"kills --seconds {plan.seconds:g} --seed {plan.seed}", **found}, outcome.is_clean(found)
 

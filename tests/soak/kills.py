@@ -133,7 +133,7 @@ class Lane:
 
 
 def lanes_of(scene: Scene, seed: int, seconds: float = 0.0) -> list[Lane]:
-    """The writers of the index, and each other stage of the launcher's, whose points have some turns in so many seconds."""
+    """The writers of the index, and each other stage of the launcher's: its points in turn, for so many seconds."""
 
     def dice(name: str) -> random.Random:
         return random.Random(f"{seed}:{name}")

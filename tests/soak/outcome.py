@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.machine import load_average, machine, revision
@@ -168,11 +168,13 @@ class Compared:
     after: Checked
 
 
-def compared_twice(scene: Scene, writers: Writers, kills: StoreKills) -> Compared:
+def compared_twice(scene: Scene, writers: Writers, kills: StoreKills, say: Callable[[str], None]) -> Compared:
     """Before the auditor only what a killed store may lose is excused, after it nothing is."""
     before = compared(scene, writers, kills)
+    say(f"{len(before.faults)} differences: asking the auditor")
     audit = audited(scene)
     settle(scene)
+    say("comparing again")
     return Compared(before, audit, compared(scene, writers, StoreKills()))
 
 
