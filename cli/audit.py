@@ -25,7 +25,8 @@ def audit(
     tenant: Annotated[str | None, typer.Option("--tenant", "-t", help="of this tenant alone")] = None,
     as_json: bool = JSON,
 ) -> None:
-    """Compare the index with the log, and each row with the search indexes. Exit code 1 where something differs.
+    """Compare the index with the log, and each row with the search indexes. Exit code 1 where something differs, or the
+    log could not be compared.
 
     It may be run at any time: everything is looked at twice. The process that applies does the same all the time, and
     repairs by itself.
@@ -40,7 +41,7 @@ def audit(
             _shown(lambda: run_audit(settings, tenant, reported, repair=repair), reported, quiet=as_json)
         )
         show(_as_json(done), as_json, lambda: _print(done))
-        if done.left:
+        if done.left or done.not_compared:
             raise typer.Exit(FOUND)
 
 
@@ -64,6 +65,7 @@ def _as_json(done: "Audited") -> dict[str, object]:
             for one in done.findings
         ],
         "left": len(done.left),
+        "not_compared": done.not_compared,
     }
 
 
@@ -74,6 +76,8 @@ def _print(done: "Audited") -> None:
         examples = [one for one in done.findings if one.kind == kind][:3]
         shown = ", ".join(_named(one.document.key if one.document else one.source, one.seq) for one in examples)
         out.print(f"[red]{kind}[/] {count}: {shown}", markup=True)
+    if done.not_compared:
+        out.print(f"[red]not compared with the log[/]: {done.not_compared}")
     if not done.findings:
         out.print("[green]nothing differs[/]")
     elif done.repaired:

@@ -49,6 +49,8 @@ class Audited:
     seconds: float
     findings: Sequence[Finding]
     repaired: int
+    not_compared: str | None
+    """Why the log was left out."""
     left: Sequence[Finding]
     """What differs now: after a repair, at another look."""
 
@@ -81,7 +83,15 @@ async def run_audit(settings: Settings, tenant: str | None, reported: Reported, 
         await index.close()
     seconds = round(time.monotonic() - began, 3)
     return Audited(
-        str(live.identity), tally.documents, tally.chunks, tally.records, seconds, findings, len(appended), left
+        build=str(live.identity),
+        documents=tally.documents,
+        chunks=tally.chunks,
+        records=tally.records,
+        seconds=seconds,
+        findings=findings,
+        repaired=len(appended),
+        not_compared=audit.tally.not_compared,
+        left=left,
     )
 
 

@@ -47,6 +47,8 @@ class Tally:
     documents: int = 0
     chunks: int = 0
     records: int = 0
+    not_compared: str | None = None
+    """Why the log was left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +147,12 @@ class Audit:
     async def cycle(self) -> list[Finding]:
         """Everything once, but for index.commits."""
         self.tally = Tally()
-        view = await self._read_log()
+        view = await self._log_or_none()
         candidates = _Candidates()
         for tenant in await self.tenants():
             candidates.add(await self._tenant(tenant, view))
-        return [*await self._confirmed(candidates, view), *self._silent(view)]
+        confirmed = await self._confirmed(candidates, view)
+        return confirmed if view is None else [*confirmed, *self._silent(view)]
 
     async def told(self) -> list[Finding]:
         """index.commits against the heads: all of it at first, then what came since."""
@@ -157,7 +160,7 @@ class Audit:
         candidates.add(await self._commits())
         return await self._confirmed(candidates, None)
 
-    async def _tenant(self, tenant: Tenant, view: _View) -> list[Finding]:
+    async def _tenant(self, tenant: Tenant, view: _View | None) -> list[Finding]:
         """Up to the head that it begins with, or it would never end beside a writer that is faster."""
         self.tally.step, self.tally.tenant = "rows", tenant
         findings: list[Finding] = []
@@ -173,7 +176,8 @@ class Audit:
             seen |= walked.states.keys()
             self.tally.seq, self.tally.of = upto, end
             after, published = upto, await self._paced(self._position(tenant))
-        missing = [one for one in view.changes.registers if one.tenant == tenant and one not in seen]
+        known = () if view is None else view.changes.registers
+        missing = [one for one in known if one.tenant == tenant and one not in seen]
         for start in range(0, len(missing), STRETCH):
             some = missing[start : start + STRETCH]
             states = await self._paced(self._walk.states(published, some))
@@ -231,6 +235,14 @@ class Audit:
         assert seq is not None
         places = await self._paced(self._index.places(head.tenant, after=seq - 1, at_most=seq))
         return any(Published(head).is_valid(place) for place in places)
+
+    async def _log_or_none(self) -> _View | None:
+        """The store can be compared with itself while the log cannot be read, or has not been applied."""
+        try:
+            return await self._read_log()
+        except TransientError as error:
+            self.tally.not_compared = str(error)
+            return None
 
     async def _read_log(self) -> _View:
         """Waits until the index has applied what is read. Raises TransientError where it does not within a minute."""
