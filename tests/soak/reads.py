@@ -5,6 +5,7 @@ rest while processes read; every read is checked against the state at the positi
 import asyncio
 import multiprocessing
 import random
+import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -40,6 +41,7 @@ _AT_ONCE = 4
 _WHOLE_SHARE = 0.03
 _TEXT_SHARE = 0.25
 _TAKE_OVER_EVERY = 200
+_SAY_READS = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +132,20 @@ def read_some(place: Place, reads: int, seed: int) -> Seen:
                 Watcher(index, documents, DIMENSION, seen, random.Random(f"{seed}:{number}"), _WHOLE_SHARE, _TEXT_SHARE)
                 for number in range(_AT_ONCE)
             ]
-            await watch(watchers, lambda: len(seen.reads) >= reads)
+            await watch(watchers, lambda: _has(seen, reads, seed))
         finally:
             await index.close()
         del seen.reads[reads:]
         return seen
 
     return asyncio.run(run())
+
+
+def _has(seen: Seen, reads: int, seed: int) -> bool:
+    """Whether it was enough; says now and then how far it is."""
+    if seen.reads and len(seen.reads) % _SAY_READS == 0:
+        print(f"reader {seed}: {len(seen.reads)} of {reads} reads", file=sys.stderr, flush=True)
+    return len(seen.reads) >= reads
 
 
 async def during_writes(place: Place, reads: int, readers: int, seed: int, say: Say) -> Mapping[str, object]:
