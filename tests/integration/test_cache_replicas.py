@@ -112,7 +112,7 @@ class Site:
             text=text,
             heading_path=(),
             hash=chunk_hash(ChunkSubject(document, text, document.doc_id, (), "text", "en", ())),
-            embedded_hash=text,
+            embedded_hash=f"{document.doc_id}\n{text}",
             start=0,
             end=len(text),
             vector=self.vectors[text],
