@@ -13,7 +13,7 @@ from tests.soak.reads import PREFIX, Place, during_writes, is_clean
 
 pytestmark = pytest.mark.parts
 
-READS = 3000
+READS = 1000
 
 
 async def test_every_read_during_writes_is_of_one_state_whole_and_permitted(weaviate_address: WeaviateAddress) -> None:
