@@ -5,7 +5,7 @@ before the head was read means that the store is older than the log.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from index.model import Head, IndexIdentity, newest_head
@@ -16,7 +16,7 @@ from schemas.codec import decode_any
 from schemas.errors import BrokenIndexError
 from schemas.identity import Tenant
 from schemas.records import Commit, Record
-from schemas.topics import COMMITS
+from schemas.topics import COMMITS, HIDES
 
 _SLACK = timedelta(minutes=1)
 """Between the clocks of a writer and of a broker."""
@@ -24,15 +24,18 @@ _SLACK = timedelta(minutes=1)
 
 async def went_back(index: VersionedIndex, settings: Settings) -> bool:
     """Whether the store is older than what index.commits tells of it. Raises TransientError."""
+    return await lost_from(index, settings) is not None
+
+
+async def lost_from(index: VersionedIndex, settings: Settings) -> Mapping[int, int] | None:
+    """Of a store that is older than what index.commits tells of it: partition of its mutations -> offset of the first
+    that was told and is not there. None where the store is not older. Raises TransientError.
+    """
     # First of all: what is told after the heads were read may be published after it.
     ends = await asyncio.to_thread(KafkaAdmin(settings).end_offsets, COMMITS)
     heads = await heads_of(index)
     since = published_last(heads.values())
-    return bool(
-        await asyncio.to_thread(
-            lambda: behind_what_was_told(heads, _told(settings, since, ends), index.identity),
-        )
-    )
+    return await asyncio.to_thread(lambda: lost_offsets(heads, _told(settings, since, ends), index.identity))
 
 
 async def heads_of(index: VersionedIndex) -> dict[Tenant, Head]:
@@ -55,13 +58,29 @@ def behind_what_was_told(
     heads: Mapping[Tenant, Head], told: Iterable[Record], identity: IndexIdentity
 ) -> frozenset[Tenant]:
     """Tenants whose head is behind a commit of this build. Pure."""
-    return frozenset(
-        commit.tenant
-        for commit in told
-        if isinstance(commit, Commit)
-        and IndexIdentity(commit.generation, commit.incarnation) == identity
-        and (commit.tenant not in heads or commit.seq > heads[commit.tenant].seq)
-    )
+    return frozenset(commit.tenant for commit in _lost(heads, told, identity))
+
+
+def lost_offsets(
+    heads: Mapping[Tenant, Head], told: Iterable[Record], identity: IndexIdentity
+) -> Mapping[int, int] | None:
+    """See `lost_from`. A hide that is lost has no offset here. Pure."""
+    is_older, first = False, dict[int, int]()
+    for commit in _lost(heads, told, identity):
+        is_older, at = True, commit.mutation
+        if at.topic != HIDES:
+            first[at.partition] = min(at.offset, first.get(at.partition, at.offset))
+    return first if is_older else None
+
+
+def _lost(heads: Mapping[Tenant, Head], told: Iterable[Record], identity: IndexIdentity) -> Iterator[Commit]:
+    for commit in told:
+        if (
+            isinstance(commit, Commit)
+            and IndexIdentity(commit.generation, commit.incarnation) == identity
+            and (commit.tenant not in heads or commit.seq > heads[commit.tenant].seq)
+        ):
+            yield commit
 
 
 def published_last(heads: Iterable[Head]) -> datetime | None:

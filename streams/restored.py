@@ -5,7 +5,7 @@ readers refuse (`index.catalogue`: a restored build).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -89,13 +89,27 @@ class ConfirmedCommits:
         await self._commits.emit(commits)
 
 
-async def go_back_with_the_store(index: VersionedIndex, admin: KafkaAdmin) -> None:
-    """Let the groups of this build begin where the store stands: at what it has acknowledged, and for the hides, of
-    which it keeps no account, at the time of its newest head. Raises TransientError, also while another process of the
-    group is there, which finds the same and ends.
+def stands_at(stored: Mapping[int, int], lost: Mapping[int, int]) -> Mapping[int, int]:
+    """Partition -> where a store stands: at what it has acknowledged, but before anything that was told and is not in
+    it. An offset that a process had yet to write when the store was away may have come to the one put back. Pure.
+    """
+    return {
+        partition: min(stored.get(partition, 0), lost.get(partition, stored.get(partition, 0)))
+        for partition in {*stored, *lost}
+    }
+
+
+async def go_back_with_the_store(index: VersionedIndex, admin: KafkaAdmin, lost: Mapping[int, int]) -> None:
+    """Let the groups of this build begin where the store stands (`lost`: `index.went_back.lost_from`), and for the
+    hides, of which it keeps no account, at the time of its newest head. Raises TransientError, also while another
+    process of the group is there, which finds the same and ends.
     """
     topic, group = mutations_topic(index.identity.generation), apply_group(index.identity)
-    stored = (await index.acknowledged()).offsets
+    acknowledged = (await index.acknowledged()).offsets
+    stored = stands_at(acknowledged, lost)
+    for partition, offset in stored.items():
+        if offset < acknowledged.get(partition, 0):
+            await index.put_acknowledged(partition, offset)
     known = await asyncio.to_thread(admin.group_offsets, group, topic)
     behind = {partition: stored.get(partition, 0) for partition in known if stored.get(partition, 0) < known[partition]}
     if behind:

@@ -206,7 +206,7 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
 async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> StageProcess:
     from index.sweeper import SweepPolicy
     from index.weaviate import open_index
-    from index.went_back import went_back
+    from index.went_back import lost_from, went_back
     from index.writer import TenantWriter
     from runtime.kafka import RecordReader, read_topic
     from streams.apply import Applier, Bounds, Hooks, StoreOffsets
@@ -230,9 +230,9 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
     index = open_index(settings)
     await check_index(index, facts)
     group = apply_group(index.identity)
-    is_restored = await went_back(index, settings)
-    if is_restored:
-        await go_back_with_the_store(index, KafkaAdmin(settings))
+    lost = await lost_from(index, settings)
+    if lost is not None:
+        await go_back_with_the_store(index, KafkaAdmin(settings), lost)
     await begin_where_the_store_stands(index, KafkaAdmin(settings), group, source)
     watch = StoreWatch(index, lambda: went_back(index, settings))
     activity, producer = Activity(), LogProducer(settings)
@@ -323,7 +323,7 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
             crash=app.crash_soon,
         )
         starts, stops = [audit.start], [end_audit]
-    keeping = StoreKeeping(index, watch, restoration, app.crash_soon, is_restored=is_restored)
+    keeping = StoreKeeping(index, watch, restoration, app.crash_soon, is_restored=lost is not None)
     starts = [producer.start, keeping.start, feed.start, keeper.start, *starts]
     stops += (keeping.stop, keeper.stop, feed.stop, offsets.flush, close_reader, producer.stop, index.close)
     return _process(settings, APPLY, source, app, metrics, clock, activity, starts, stops)

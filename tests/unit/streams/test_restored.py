@@ -13,13 +13,13 @@ from index.memory_log import MemoryCommitLog
 from index.model import IndexIdentity, first_head
 from index.reader import Reader
 from index.rows import PositionedMutation
-from index.went_back import behind_what_was_told, heads_of, published_last
+from index.went_back import behind_what_was_told, heads_of, lost_offsets, published_last
 from runtime.clock import ManualClock
 from schemas.errors import TransientError
 from schemas.identity import Tenant
 from schemas.records import Generation, GenerationState
-from streams.restored import ConfirmedCommits, StoreWatch, StoreWentBackError, confirmed
-from tests.unit.index.fakes import IDENTITY, TENANT, mutation, new_index, writer_on
+from streams.restored import ConfirmedCommits, StoreWatch, StoreWentBackError, confirmed, stands_at
+from tests.unit.index.fakes import IDENTITY, TENANT, hide, mutation, new_index, writer_on
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -96,6 +96,44 @@ async def test_nothing_is_taken_over_and_no_offset_told_where_the_store_went_bac
         await confirmed(index.put_acknowledged, watch)(0, 7)
     assert len(log.records) == before
     assert (await index.acknowledged()).offsets == {}
+
+
+async def test_an_offset_that_comes_to_the_store_put_back_loses_nothing_that_was_told() -> None:
+    """A connection that is being made takes calls already: only once one has gone through is it known to be another."""
+    index, log = await new_index(), MemoryCommitLog()
+
+    async def went_back() -> bool:
+        return bool(behind_what_was_told(await heads_of(index), log.records, IDENTITY))
+
+    writer = writer_on(index, log)
+    await writer.commit([mutation(7, "a", "one")])
+    await index.put_acknowledged(0, 8)
+    store, watch = Store(index), StoreWatch(index, went_back)
+    await writer.commit([mutation(9, "a", "two")])
+    await writer.commit([mutation(11, "b", "three")])
+    await writer.commit([hide(90, "b", version=12)])
+
+    async def put(partition: int, offset: int) -> None:
+        store.put_back()
+        await index.put_acknowledged(partition, offset)
+
+    await confirmed(put, watch)(0, 12)
+    stored = (await index.acknowledged()).offsets
+    assert stored == {0: 12}
+    lost = lost_offsets(await heads_of(index), log.records, IDENTITY)
+    assert lost == {0: 9}
+    assert stands_at(stored, lost) == {0: 9}
+    assert stands_at({0: 8, 1: 4}, lost) == {0: 8, 1: 4}
+
+
+async def test_a_store_that_lost_a_hide_alone_went_back_and_lacks_no_mutation() -> None:
+    index, log = await new_index(), MemoryCommitLog()
+    store = Store(index)
+    writer = writer_on(index, log)
+    await writer.commit([hide(1, "a", version=12)])
+    assert lost_offsets(await heads_of(index), log.records, IDENTITY) is None
+    store.put_back()
+    assert lost_offsets(await heads_of(index), log.records, IDENTITY) == {}
 
 
 async def test_a_reader_refuses_a_store_that_shows_less_than_it_has_seen() -> None:
