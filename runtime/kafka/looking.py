@@ -51,8 +51,9 @@ class RecordReader:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "fetch.message.max.bytes": MAX_RECORD_BYTES,
-                # What is asked for is one record, and the next one somewhere else.
+                # What is asked for is one record, and the next one somewhere else: nothing waits for more of the same.
                 "queued.min.messages": 1,
+                "fetch.queue.backoff.ms": 10,
                 "fetch.wait.max.ms": 10,
             }
         )
