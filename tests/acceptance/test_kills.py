@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import pytest
 
@@ -15,8 +14,8 @@ from tests.acceptance.installation import Installation, eventually
 from tests.acceptance.ledger import Writer, Writers
 from tests.integration.parts.traces import processes_left
 
-ROUNDS = (("apply", "prepare", "hide", "capture", "builds", "api", "ingest"), ("kafka",), ("weaviate",))
-"""What is killed, one after the other, before it is waited for: a stage comes back only after its consumer group's
+ROUNDS = (("apply", "prepare", "hide", "capture", "builds", "api", "ingest"), ("kafka",))
+"""What is killed, one after the other, before it is waited for (the store: see test_crashes): a stage comes back only after its consumer group's
 session timeout, and apply is killed first, so that prepare still has work when its turn comes.
 """
 UNDER_WAY = 12
@@ -33,12 +32,6 @@ def writers(installation: Installation) -> list[Writer]:
     ]
 
 
-@pytest.fixture(scope="module")
-def store_kills() -> StoreKills:
-    """When Weaviate was killed."""
-    return StoreKills()
-
-
 def await_events(at_work: Writers) -> None:
     """Wait until some more events are acknowledged."""
     enough = at_work.acknowledged() + UNDER_WAY
@@ -53,18 +46,18 @@ def kill(installation: Installation, name: str) -> UnitStatus:
     return unit
 
 
-def faults(installation: Installation, writers: Sequence[Writer], kills: StoreKills) -> list[Fault]:
+def faults(installation: Installation, writers: Sequence[Writer]) -> list[Fault]:
     """What differs between the index and what was acknowledged."""
     installation.settle()
     found: list[Fault] = []
     for tenant in ("aurora", "harbor"):
         written = [each for writer in writers if writer.tenant == tenant for each in writer.documents()]
-        found += asyncio.run(check_index(installation.settings, Tenant(tenant), written, kills))
+        found += asyncio.run(check_index(installation.settings, Tenant(tenant), written, StoreKills()))
     return found
 
 
 def test_any_process_killed_while_events_come_in_loses_and_duplicates_nothing(
-    installation: Installation, writers: list[Writer], store_kills: StoreKills
+    installation: Installation, writers: list[Writer]
 ) -> None:
     with Writers(writers) as at_work:
         for names in ROUNDS:
@@ -72,18 +65,16 @@ def test_any_process_killed_while_events_come_in_loses_and_duplicates_nothing(
             for name in names:
                 await_events(at_work)
                 before.append(kill(installation, name))
-                if name == "weaviate":
-                    store_kills.at.append(datetime.now(UTC))
             for unit in before:
                 eventually(
                     f"{unit.name} runs again", lambda unit=unit: installation.runs_again(unit.name, unit.restarts)
                 )
         await_events(at_work)
-    assert faults(installation, writers, store_kills) == []
+    assert faults(installation, writers) == []
 
 
 def test_a_killed_launcher_leaves_no_process_and_up_serves_the_same_again(
-    installation: Installation, writers: list[Writer], store_kills: StoreKills
+    installation: Installation, writers: list[Writer]
 ) -> None:
     launcher = installation.status().launcher
     assert launcher is not None
@@ -97,4 +88,4 @@ def test_a_killed_launcher_leaves_no_process_and_up_serves_the_same_again(
         down = installation.millstream("ask", "Anything?", "-t", "aurora", exit_code=1)
         assert "millstream up" in down.err
         installation.millstream("up")
-    assert faults(installation, writers, store_kills) == []
+    assert faults(installation, writers) == []
