@@ -15,8 +15,9 @@ from tests.acceptance.ledger import Writer, Writers
 from tests.integration.parts.traces import processes_left
 
 ROUNDS = (("apply", "prepare", "hide", "capture", "builds", "api", "ingest"), ("kafka",))
-"""What is killed, one after the other, before it is waited for (the store: see test_crashes): a stage comes back only after its consumer group's
-session timeout, and apply is killed first, so that prepare still has work when its turn comes.
+"""What is killed, one after the other, before it is waited for: a stage comes back only after its consumer group's
+session timeout, and apply is killed first, so that prepare still has work when its turn comes. The store: see
+test_crashes.
 """
 UNDER_WAY = 12
 """Events acknowledged between two kills, so that each meets work."""
