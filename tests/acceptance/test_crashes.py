@@ -24,9 +24,9 @@ def test_whatever_step_a_process_dies_or_sleeps_at_nothing_is_lost_doubled_or_se
         with watching(made, writers, seen, SEED):
             with AtWork(writers) as at_work, killer:
                 eventually("every chosen step was reached", lambda: at_work.goes_on() and killer.is_done, 180.0)
-            outcome.settle(made)
+            outcome.settle(made, 240.0)
         checked = outcome.compared(made, writers, killer.store_kills)
-        judged = outcome.judged_reads(made, writers, seen)
+        judged = outcome.judged_reads(made, writers, seen, killer.store_kills)
         assert checked.faults == []
         assert outcome.lost_events(made, writers) == []
         assert judged.first == []

@@ -51,7 +51,7 @@ def run(folder: Path, plan: Plan, say: Say) -> tuple[Mapping[str, object], bool]
             with AtWork(writers) as at_work, killer:
                 _let_run(made, plan, at_work, killer, writers, say)
             say("no more events: waiting until everything is applied")
-            made.put_in_force()
+            _change_history(made, 24, say)
             say(f"settled in {outcome.settle(made):.0f} s: comparing")
         checked = outcome.compared_twice(made, writers, killer.store_kills, say)
         found = outcome.summary(made, writers, killer, seen, checked, time.monotonic() - started)
@@ -110,7 +110,7 @@ def watching(
     seen.reads += found.reads
     seen.seconds += found.seconds
     seen.unavailable += found.unavailable
-    seen.backwards += found.backwards
+    seen.strange += found.strange
 
 
 def read_until(settings: Settings, documents: Sequence[Document], end: Path, seed: int, readers: int) -> Seen:

@@ -70,7 +70,7 @@ class Lane:
     """Whether it is over when every point of every wave was reached."""
     also: Faults | None = None
     """Orders for a process of the same stage that may die less often: one in `also_seconds`."""
-    also_seconds: float = 30.0
+    also_seconds: float = 45.0
     also_at: float = 0.0
     outstanding: dict[Point, tuple[Faults, float]] = field(default_factory=dict)
     queue: deque[Point] = field(default_factory=deque)

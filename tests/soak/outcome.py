@@ -31,7 +31,7 @@ from tests.soak.writers import LAST_ROW, POISON, RowWriter, WebhookWriter
 Writers = Sequence[WebhookWriter | RowWriter]
 
 
-def settle(scene: Scene, seconds: float = 400.0) -> float:
+def settle(scene: Scene, seconds: float = 900.0) -> float:
     """Wait until everything in the log is applied, the captured table's last row included; how long it took."""
     started = time.monotonic()
     eventually("the last row is captured", lambda: _has_last_row(scene), seconds)
@@ -207,7 +207,7 @@ def summary(
         "vector_entries_lost_by_a_killed_store": len(checked.excused),
         "audit": found.audit,
         "appended_again": again(scene),
-        "reads": _reads(seen, judged_reads(scene, writers, seen)),
+        "reads": _reads(seen, judged_reads(scene, writers, seen, killer.store_kills)),
         "dead_letters": dict(letters(scene)),
         "dead_letter_faults": letter_faults(scene)[:10],
         "take_over_seconds": _quantiles(taken),
@@ -228,8 +228,8 @@ def _least(kills: Sequence[Kill]) -> int:
     return min(counted[process, point] for process, points in STAGES.items() for point in points)
 
 
-def judged_reads(scene: Scene, writers: Writers, seen: Seen) -> Judged:
-    """Every read of the run against the document rows of all time."""
+def judged_reads(scene: Scene, writers: Writers, seen: Seen, kills: StoreKills) -> Judged:
+    """Every read of the run against the document rows of all time; `kills` of the store excuse vectors that it lost."""
     judged = Judged()
 
     async def states() -> dict[Tenant, States]:
@@ -242,9 +242,9 @@ def judged_reads(scene: Scene, writers: Writers, seen: Seen) -> Judged:
         finally:
             await index.close()
 
-    judge(seen.reads, asyncio.run(states()), judged)
-    for text in seen.backwards:
-        judged.fault("backwards", text)
+    judge(seen.reads, asyncio.run(states()), judged, kills.explain)
+    for text in seen.strange:
+        judged.fault("strange", text)
     return judged
 
 
@@ -255,6 +255,7 @@ def _reads(seen: Seen, judged: Judged) -> dict[str, object]:
         "faults": dict(judged.counts),
         "first_faults": judged.first[:5],
         "positions": judged.positions,
+        "excused": judged.excused,
         "ms": _quantiles([1000 * one for one in seen.seconds]),
     }
 

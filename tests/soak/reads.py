@@ -172,8 +172,8 @@ async def during_writes(place: Place, reads: int, readers: int, seed: int, say: 
         await index.close()
     for part in parts:
         judge(part.reads, states, judged)
-        for text in part.backwards:
-            judged.fault("backwards", text)
+        for text in part.strange:
+            judged.fault("strange", text)
     return {
         "reads": judged.reads,
         "seconds": round(seconds),
@@ -182,7 +182,7 @@ async def during_writes(place: Place, reads: int, readers: int, seed: int, say: 
         "rows_shown": judged.rows,
         "positions_read": judged.positions,
         "unavailable": sum(part.unavailable for part in parts),
-        **{kind: judged.counts[kind] for kind in ("mixed", "missing", "forbidden", "duplicates", "backwards")},
+        **{kind: judged.counts[kind] for kind in ("mixed", "missing", "forbidden", "duplicates", "strange")},
         "first_faults": judged.first,
         "commits": written.commits,
         "mutations_and_hides": written.items,
@@ -206,4 +206,4 @@ def run(folder: Path, reads: int, readers: int, seed: int, say: Say) -> tuple[Ma
 
 def is_clean(found: Mapping[str, object]) -> bool:
     """Whether every read was right."""
-    return not any(found[kind] for kind in ("mixed", "missing", "forbidden", "duplicates", "backwards"))
+    return not any(found[kind] for kind in ("mixed", "missing", "forbidden", "duplicates", "strange"))

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from index.model import DocumentRow, Published, Seq
 from index.port import VersionedIndex
 from index.reader import Filters, Question, Reader
 from runtime.clock import SystemClock
-from schemas.errors import TransientError
+from schemas.errors import MillstreamError, TransientError
 from schemas.identity import Document, Source, Tenant
 
 LEG = 64
@@ -50,8 +51,8 @@ class Seen:
     unavailable: int = 0
     """Not answered: the store was away."""
     seconds: list[float] = field(default_factory=list)
-    backwards: list[str] = field(default_factory=list)
-    """Positions before one that was read earlier."""
+    strange: list[str] = field(default_factory=list)
+    """Positions before one that was read earlier, and errors that are no outage."""
 
 
 @dataclass
@@ -98,9 +99,12 @@ class Watcher:
             self.seen.unavailable += 1
             await asyncio.sleep(0.2)
             return
+        except MillstreamError as error:
+            self.seen.strange.append(f"{type(error).__name__}: {error}")
+            return
         at, before = found.at.seq, self.at.get(document.tenant, 0)
         if at < before:
-            self.seen.backwards.append(f"{document.tenant}: position {at} was read after {before}")
+            self.seen.strange.append(f"{document.tenant}: position {at} was read after {before}")
         self.at[document.tenant] = max(at, before)
         titles = frozenset(chunk.title for chunk in texts.values())
         asked = None if whole else document
@@ -130,6 +134,8 @@ class Judged:
     """Different ones that were read."""
     counts: Counter[str] = field(default_factory=Counter)
     first: list[str] = field(default_factory=list)
+    excused: int = 0
+    """Reads that missed vectors which a killed store had lost."""
 
     def fault(self, kind: str, text: str) -> None:
         """One more."""
@@ -143,8 +149,15 @@ class States:
 
     def __init__(self, published: Published, rows: Collection[DocumentRow]) -> None:
         self._rows: dict[Document, list[DocumentRow]] = defaultdict(list)
+        self._written: dict[ChunkId, datetime] = {}
         for row in sorted(filter(published.is_valid, rows), key=lambda row: (row.from_seq, row.epoch)):
             self._rows[row.document].append(row)
+            for chunk_id in row.chunk_ids():
+                self._written.setdefault(chunk_id, row.committed_at)
+
+    def written(self, chunk_id: ChunkId) -> datetime | None:
+        """When a chunk row came to be listed first."""
+        return self._written.get(chunk_id)
 
     def at(self, document: Document, seq: Seq) -> DocumentRow | None:
         """State of one document."""
@@ -163,15 +176,21 @@ async def states_of(index: VersionedIndex, tenant: Tenant, sources: Collection[S
     return States(published, [row for source in sources async for row in index.source_rows(tenant, source)])
 
 
-def judge(reads: Sequence[Read], states: Mapping[Tenant, States], judged: Judged) -> None:
+Excuse = Callable[[datetime | None], bool]
+"""Whether a row that was written then may be missing from vector search."""
+
+
+def judge(
+    reads: Sequence[Read], states: Mapping[Tenant, States], judged: Judged, excuse: Excuse = lambda _: False
+) -> None:
     """Hold reads against the states at their positions."""
     judged.reads += len(reads)
     judged.positions += len({(read.tenant, read.at) for read in reads})
     for read in reads:
-        _judge(read, states[read.tenant], judged)
+        _judge(read, states[read.tenant], judged, excuse)
 
 
-def _judge(read: Read, states: States, judged: Judged) -> None:
+def _judge(read: Read, states: States, judged: Judged, excuse: Excuse) -> None:
     one = None if read.document is None else states.at(read.document, read.at)
     rows = states.all_at(read.at) if read.document is None else [one] if one is not None else []
     readable = [row for row in rows if row.readable_by(read.persons)]
@@ -187,7 +206,10 @@ def _judge(read: Read, states: States, judged: Judged) -> None:
             judged.fault("mixed", f"{what}: {name} show {len(shown - wanted - hidden)} rows of another state")
         if len(shown) < len(leg):
             judged.fault("duplicates", f"{what}: {name} show {len(leg) - len(shown)} rows twice")
-        if wanted - shown:
-            judged.fault("missing", f"{what}: {name} miss {len(wanted - shown)} of {len(wanted)} rows")
+        missing = wanted - shown
+        if missing and name == "vectors" and all(excuse(states.written(chunk_id)) for chunk_id in missing):
+            judged.excused += 1
+        elif missing:
+            judged.fault("missing", f"{what}: {name} miss {len(missing)} of {len(wanted)} rows")
     if read.document is not None and wanted and not read.titles <= {row.title for row in readable}:
         judged.fault("mixed", f"{what}: texts of {sorted(read.titles)}")
