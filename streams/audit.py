@@ -110,6 +110,8 @@ class Audit:
         self._looked: dict[Tenant, Seq] = {}
         self._epochs: dict[tuple[Tenant, int], float] = {}
         """When a writer's epoch was first seen."""
+        self._short: dict[Tenant, int] = {}
+        """Document rows fewer than seqs, as known."""
         self._told: dict[Tenant, Told] = {}
         self._told_to: dict[int, int] = {}
         """Partition of index.commits -> the next offset to read."""
@@ -121,10 +123,23 @@ class Audit:
         for tenant in await self.tenants():
             published = await self._paced(self._position(tenant))
             after = max(self._looked.get(tenant, 0), published.seq - SEQS_AT_ONCE)
-            candidates.add(await self._paced(self._walk.counts(published)))
+            self._short.setdefault(tenant, await self._paced(self._walk.shortfall(published)))
+            candidates.add(await self._counts(published))
             candidates.add(await self._paced(self._walk.seqs(published, after, published.seq)))
             self._looked[tenant] = published.seq
-        return await self._confirmed(candidates, None)
+        confirmed = await self._confirmed(candidates, None)
+        for finding in confirmed:
+            if finding.seq is None:
+                self._short[finding.tenant] += finding.rows
+        return confirmed
+
+    async def _counts(self, published: Published) -> list[Finding]:
+        """More rows missing than at the first look: what was lost before history began stays lost."""
+        tenant = published.head.tenant
+        if tenant not in self._short:
+            return []
+        short = await self._paced(self._walk.shortfall(published)) - self._short[tenant]
+        return [Finding(Kind.MISSING_ROW, tenant, rows=short)] if short > 0 else []
 
     async def recent(self, tenant: Tenant, span: timedelta) -> list[Finding]:
         """What was written within `span` of a tenant's newest row, newest first: what a store that was killed may have
@@ -309,7 +324,7 @@ class Audit:
     async def _second_look(self, published: Published, candidates: _Candidates, view: _View | None) -> list[Finding]:
         tenant = published.head.tenant
         documents = sorted(document for document in candidates.documents if document.tenant == tenant)
-        findings = await self._paced(self._walk.counts(published))
+        findings = await self._counts(published)
         for start in range(0, len(documents), STRETCH):
             findings += await self._documents_again(tenant, documents[start : start + STRETCH], view)
         for seq in sorted(candidates.seqs[tenant]):

@@ -1,6 +1,8 @@
 """Divergence planted in a real Weaviate is found by the process that applies, and repaired through the log."""
 
 import asyncio
+import signal
+import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from index.audit.findings import Finding, Kind
 from index.model import Published
 from index.reader import Reader
 from index.weaviate import WeaviateIndex, open_index
+from infra.local.stack import Stack
 from runtime.aio_kafka import LogProducer
 from runtime.clock import SystemClock
 from runtime.declarations import load_topics
@@ -60,8 +63,8 @@ class Stages:
         self.folder = folder
         self.runs: list[StageRun] = []
 
-    def start(self, stage: str) -> StageRun:
-        run = StageRun(stage, self.environment, self.folder / f"{len(self.runs)}-{stage}.log")
+    def start(self, stage: str, **more: str) -> StageRun:
+        run = StageRun(stage, {**self.environment, **more}, self.folder / f"{len(self.runs)}-{stage}.log")
         self.runs.append(run)
         return run
 
@@ -72,6 +75,14 @@ async def audit(index: WeaviateIndex, settings: Settings) -> list[Finding]:
     scope = Scope(second_look_seconds=1.0)
     audit = Audit(index, reads, load_topics(settings), SystemClock(), scope)
     return [*await audit.cycle(), *await audit.told()]
+
+
+def audited(run: StageRun) -> bool:
+    """Whether a process has looked at everything once."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{run._port}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    found = [line for line in lines if line.startswith("millstream_audit_cycle_seconds ")]
+    return bool(found) and float(found[0].split()[1]) > 0
 
 
 def rested(bench: Bench) -> None:
@@ -120,3 +131,30 @@ async def test_what_was_planted_while_nobody_applied_is_found_and_repaired(
     published = await reader.position(TENANT)
     assert isinstance(published, Published)
     assert published.head.history_from > of["lost"][-1].from_seq, "nobody can say what was in force meanwhile"
+
+
+async def test_what_a_killed_store_has_lost_of_its_graph_is_found_when_it_is_back(
+    bench: Bench, index: WeaviateIndex, stages: Stages, parts: Stack
+) -> None:
+    stages.start("prepare")
+    apply = stages.start("apply", MILLSTREAM_AUDIT_SECONDS="3600").until_ready()
+    await bench.post(change("graph.txt", "Edition one of graph. " * 30))
+    await asyncio.to_thread(rested, bench)
+    await asyncio.to_thread(eventually, "everything was looked at", lambda: audited(apply))
+    row = [row for row in await bench.rows() if row.document.doc_id == "graph.txt"][-1]
+    await vector_hole(index, TENANT, [entry.chunk_id for entry in row.manifest])
+    parts.kill("weaviate", signal.SIGKILL)
+    await asyncio.to_thread(parts.restart, "weaviate")
+    lines = Path(stages.environment["MILLSTREAM_LOG_DIR"]) / "streams-apply.log"
+    known = lines.read_text().count("vector_hole")
+    await asyncio.to_thread(eventually, "it is found", lambda: lines.read_text().count("vector_hole") > known)
+
+    async def is_whole() -> bool:
+        newest = [row for row in await bench.rows() if row.document.doc_id == "graph.txt"][-1]
+        return newest.chunk_ids() != row.chunk_ids() and await index.in_graph(TENANT, newest.chunk_ids()) == (
+            newest.chunk_ids()
+        )
+
+    async with asyncio.timeout(60):
+        while not await is_whole():
+            await asyncio.sleep(0.2)

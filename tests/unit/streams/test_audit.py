@@ -358,6 +358,7 @@ async def test_looks_and_newest_rows_find_what_they_are_for(world: World) -> Non
     head = await world.head()
     await world.here.index.put_head(replace(head, seq=head.seq + 1))
     assert {one.seq for one in await audit.look()} == {None, head.seq + 1}
+    assert await audit.look() == [], "what is lost is told once"
 
 
 async def test_only_owned_tenants_are_looked_at(world: World) -> None:
