@@ -143,10 +143,10 @@ async def test_what_a_killed_store_has_lost_of_its_graph_is_found_when_it_is_bac
     await asyncio.to_thread(eventually, "everything was looked at", lambda: audited(apply))
     row = [row for row in await bench.rows() if row.document.doc_id == "graph.txt"][-1]
     await vector_hole(index, TENANT, [entry.chunk_id for entry in row.manifest])
-    parts.kill("weaviate", signal.SIGKILL)
-    await asyncio.to_thread(parts.restart, "weaviate")
     lines = Path(stages.environment["MILLSTREAM_LOG_DIR"]) / "streams-apply.log"
     known = lines.read_text().count("vector_hole")
+    parts.kill("weaviate", signal.SIGKILL)
+    await asyncio.to_thread(parts.restart, "weaviate")
     await asyncio.to_thread(eventually, "it is found", lambda: lines.read_text().count("vector_hole") > known)
 
     async def is_whole() -> bool:
