@@ -120,8 +120,8 @@ class Site:
 
     def differences(self) -> list[str]:
         """Between the newest state of every document and the serial reference."""
-        wanted = reference(logged(read_topic(self.settings, CHANGES)))
         try:
+            wanted = reference(logged(read_topic(self.settings, CHANGES)))
             return differences(wanted, self.runner.run(newest_rows(self.settings)))
         except TransientError as error:
             return [str(error)]
