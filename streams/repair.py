@@ -17,7 +17,7 @@ from index.rows import commit_of
 from index.states import state_before
 from runtime.log_port import Log, StoredRecord
 from schemas.copies import copy_of
-from schemas.errors import DecodeError, InvalidNameError, PermanentError
+from schemas.errors import BrokenIndexError, DecodeError, InvalidNameError, PermanentError
 from schemas.headers import Again, stated_again, stated_change
 from schemas.identity import Document, Tenant
 from schemas.records import Commit, Coordinates
@@ -88,13 +88,21 @@ def _keep(newest: dict[tuple[Document, bool], _Newest], document: Document, reco
 async def tell_again(
     index: VersionedIndex, commits: CommitLog, published: Published, seqs: Iterable[Seq]
 ) -> Sequence[Commit]:
-    """Emit the commits of published seqs once more. Raises BrokenIndexError for a seq without a row."""
-    again = []
+    """Emit the commits of published seqs once more. Raises BrokenIndexError for a seq that has not one row, once the
+    others are told.
+    """
+    again, broken = list[Commit](), list[BrokenIndexError]()
     for seq in seqs:
-        row = await row_at(index, published, seq)
+        try:
+            row = await row_at(index, published, seq)
+        except BrokenIndexError as error:
+            broken.append(error)
+            continue
         before = await state_before(index, published, row.document, seq)
         again.append(commit_of(index.identity, row, before))
     await commits.emit(again)
+    if broken:
+        raise broken[0]
     return again
 
 

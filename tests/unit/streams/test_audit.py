@@ -195,6 +195,17 @@ async def test_a_lost_commit_is_told_again(world: World) -> None:
     assert records[-1].value == lost.value
 
 
+async def test_a_seq_with_two_rows_keeps_no_other_commit_from_being_told_again(world: World) -> None:
+    row = await world.state("a")
+    await world.here.index.insert_documents(TENANT, [replace(row, id=RowId("twin"))])
+    told = world.here.log._partitions[COMMITS, topics().partition(COMMITS, tenant=TENANT)]
+    told.pop()
+    lost = [Finding(Kind.LOST_COMMIT, TENANT, seq=seq) for seq in (row.from_seq, (await world.head()).seq)]
+    before = len(told)
+    await world.repaired(*lost)
+    assert len(told) == before + 1
+
+
 async def test_a_head_ahead_of_its_rows_ends_history_once_what_was_lost_is_repaired(world: World) -> None:
     row = await world.state("a")
     await world.here.index.remove_documents(TENANT, [row.id])
