@@ -6,7 +6,7 @@ comes further than what `apply` has acknowledged: that is what `min.compaction.l
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import ge
 from typing import Any
@@ -23,7 +23,7 @@ from runtime.settings import PACKAGED_TOPICS
 from schemas.codec import decode, decode_any, encode
 from schemas.copies import copy_of
 from schemas.headers import stated_again, stated_change
-from schemas.identity import ACL_SUFFIX, Document, Tenant
+from schemas.identity import ACL_SUFFIX, DocId, Document, Tenant
 from schemas.records import Commit, Content, Coordinates, DocumentChange, Mutation
 from schemas.topics import CHANGES, COMMITS, HIDES, Topics, parse_topics
 from schemas.versions import Op, Version
@@ -33,6 +33,7 @@ from streams.commit_log import LogCommits
 from streams.core.hides import LastAcls, hide_of
 from streams.dead_letters import DeadLetters
 from streams.heal import Healer, Healing
+from streams.repair import Repair
 from streams.window import Delivery, Lease, Window
 from tests.reference import Expected, differences, logged, reference
 from tests.unit.index.fakes import DIMENSION, SOURCE, START, content
@@ -76,6 +77,28 @@ class CompactedLog(MemoryLog):
         return sum(1 for _ in self.records(topic))
 
 
+class _Left:
+    """`AuditLog` that reads what compaction has left of the changes, and nothing else."""
+
+    def __init__(self, log: CompactedLog) -> None:
+        self._log = log
+
+    def prepared(self) -> Mapping[int, int]:
+        return {}
+
+    def mutation_ends(self) -> Mapping[int, int]:
+        return {}
+
+    def changes(self, partitions: Iterable[int] | None = None) -> Iterator[StoredRecord]:
+        return self._log.left(CHANGES)
+
+    def commits(self, begins: Mapping[int, int] | None = None) -> Iterator[StoredRecord]:
+        return iter(())
+
+    def letters(self) -> Iterator[StoredRecord]:
+        return iter(())
+
+
 @dataclass
 class World:
     """One log, the live index on it, and what its stages have acknowledged."""
@@ -104,6 +127,11 @@ class World:
             record = records[number % len(records)]
             copy = copy_of(record.value or b"", record.coordinates)
             await self.log.append(copy.topic, copy.partition, copy.key, copy.value, copy.headers)
+
+    async def repair(self, number: int) -> None:
+        """A document once more, as what an audit has found is repaired."""
+        document = Document(TENANTS[number % 2], SOURCE, DocId("ab"[number % 3 == 0]))
+        await Repair(self.log, _Left(self.log), TOPICS).documents([document])
 
     async def prepare(self, records: int) -> None:
         for record in list(self.log.records(CHANGES))[self.prepared :][:records]:

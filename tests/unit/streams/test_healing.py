@@ -64,7 +64,10 @@ def changes(draw: st.DrawFn, tenants: int = 2) -> DocumentChange:
 
 DOES = st.tuples(
     st.sampled_from(
-        ["prepare", "prepare", "apply", "apply", "apply", "kill", "again", "hide", "redrive", "changes", "mutations"]
+        [
+            *("prepare", "prepare", "apply", "apply", "apply", "kill", "again"),
+            *("hide", "redrive", "repair", "changes", "mutations"),
+        ]
     ),
     st.integers(1, 8),
     st.sampled_from([0.3, 0.7, 1.0]),
@@ -90,6 +93,8 @@ async def play(made: Sequence[DocumentChange], does: Sequence[Did]) -> World:
                 await world.hide(number)
             case "redrive":
                 await world.append_again(number)
+            case "repair":
+                await world.repair(number)
             case "changes":
                 world.compact(CHANGES, share)
             case "mutations":
