@@ -38,7 +38,7 @@ def audit(
             chunks,
             rounds,
             seconds,
-            share=settings.audit_share or 0.03,
+            share=settings.audit_share or 0.04,
             seed=seed,
         )
         run_shown(partial(benchmark.measure, settings, plan, looking_around()), as_json)

@@ -121,7 +121,7 @@ class Settings(BaseSettings):
         24, ge=0, le=87_600, description="hours of history that can be asked as of, where a tenant states none; 0 = not"
     )
     audit_share: float = Field(
-        0.03, ge=0, le=1, description="share of its time that `apply` compares index and log with each other; 0 = not"
+        0.04, ge=0, le=1, description="share of its time that `apply` compares index and log with each other; 0 = not"
     )
     audit_seconds: float = Field(600.0, gt=0, description="seconds from one audit of everything to the next, at least")
     window: int = Field(64, ge=1, le=4096, description="records of one partition under way at the same time")
