@@ -123,7 +123,9 @@ class Lane:
         faults = self.faults
         if self.also is not None and now >= self.also_at:
             faults, self.also_at = self.also, now + self.also_seconds
-        faults.order(self.process, point, action, self.dice.choice((1, 1, 2, 3)))
+        # A process passes a step of take-over once after each rebalance: the second time is 10 s later.
+        times = 1 if point in _TAKE_OVERS or point in _LATE_SWEEPS else self.dice.choice((1, 1, 1, 2))
+        faults.order(self.process, point, action, times)
         self.outstanding[point] = faults, now + self.patience
 
     def withdraw(self) -> None:
@@ -143,7 +145,7 @@ def lanes_of(scene: Scene, seed: int, seconds: float = 0.0) -> list[Lane]:
         "apply",
         (_SOON, _LATE_SWEEPS),
         dice("apply"),
-        gap=1.0,
+        gap=0.2,
         width=3,
         stops_every=7,
         also=scene.launched,
