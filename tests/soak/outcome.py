@@ -139,24 +139,33 @@ def letter_faults(scene: Scene) -> list[str]:
     return [f"{at} has no letter" for at in sorted(poison - dead)] + [f"{at} has one" for at in sorted(dead - poison)]
 
 
-def take_over_seconds(scene: Scene, kills: Sequence[Kill]) -> list[float]:
-    """From each death of a tenant's writer to the take-over by the next: a death that follows before it counts anew."""
-    deaths = sorted((kill.at, kill.pid) for kill in kills if kill.process in ("apply", "beside apply"))
-    owners: dict[str, tuple[float, int]] = {}
-    taken: list[float] = []
+def take_over_seconds(scene: Scene, troubles: Sequence[Kill]) -> list[float]:
+    """From each end of a writer, by death or sleep, to the first take-over of a tenant that it had. What else ends or
+    dies before, a writer, the store or Kafka, begins the wait anew.
+    """
+    ends = sorted((one.at, one.pid) for one in troubles if one.process in _WRITES)
     records = [
         record
         for record in (decode_any(stored.value or b"") for stored in read_topic(scene.installation.settings, COMMITS))
         if isinstance(record, TakeOver)
     ]
-    for record in sorted(records, key=lambda record: record.at):
-        at, pid = record.at.timestamp(), int(record.writer.rpartition("/")[2])
-        since, owner = owners.get(record.tenant, (0.0, 0))
-        between = [death for death, _ in deaths if since < death < at]
-        if between and any(dead == owner for death, dead in deaths if since < death < at):
-            taken.append(at - max(between))
-        owners[record.tenant] = at, pid
-    return taken
+    taken = sorted((record.at.timestamp(), record.tenant, _pid(record)) for record in records)
+    seconds = []
+    for end, pid in ends:
+        owners = {tenant: owner for at, tenant, owner in taken if at < end}
+        had = {tenant for tenant, owner in owners.items() if owner == pid}
+        after = next((at for at, tenant, _ in taken if at > end and tenant in had), None)
+        if after is not None:
+            seconds.append(after - max(at for at, _ in ends if end <= at < after))
+    return seconds
+
+
+_WRITES = ("apply", "beside apply", "weaviate", "kafka")
+
+
+def _pid(record: TakeOver) -> int:
+    """Of the process that took over."""
+    return int(record.writer.rpartition("/")[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +194,7 @@ def summary(
     checked = found.before
     faults = [*checked.faults, *found.after.faults]
     counted = Counter(fault.kind for fault in faults)
-    taken = sorted(take_over_seconds(scene, killer.kills))
+    taken = sorted(take_over_seconds(scene, [*killer.kills, *killer.stops]))
     events = sum(writer.acknowledged for writer in writers)
     return {
         "seconds": round(seconds),
