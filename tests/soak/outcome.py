@@ -140,20 +140,25 @@ def letter_faults(scene: Scene) -> list[str]:
 
 
 def take_over_seconds(scene: Scene, troubles: Sequence[Kill]) -> list[float]:
-    """From each end of a writer, by death or sleep, to the first take-over of a tenant that it had. What else ends or
-    dies before, a writer, the store or Kafka, begins the wait anew.
-    """
-    ends = sorted((one.at, one.pid) for one in troubles if one.process in _WRITES)
-    records = [
-        record
-        for record in (decode_any(stored.value or b"") for stored in read_topic(scene.installation.settings, COMMITS))
-        if isinstance(record, TakeOver)
+    """See `waits`, from the run's own index.commits."""
+    ends = [(one.at, one.pid) for one in troubles if one.process in _WRITES]
+    records = (decode_any(stored.value or b"") for stored in read_topic(scene.installation.settings, COMMITS))
+    taken = [
+        (one.at.timestamp(), str(one.tenant), int(one.writer.rpartition("/")[2]))
+        for one in records
+        if isinstance(one, TakeOver)
     ]
-    taken = sorted((record.at.timestamp(), record.tenant, _pid(record)) for record in records)
+    return waits(sorted(ends), sorted(taken))
+
+
+def waits(ends: Sequence[tuple[float, int]], taken: Sequence[tuple[float, str, int]]) -> list[float]:
+    """From each end of a writer (when, process), by death or sleep, to the first take-over (when, tenant, process) of a
+    tenant that it had. What else ends before, a writer, the store or Kafka, begins the wait anew.
+    """
     seconds = []
-    for end, pid in ends:
+    for end, process in ends:
         owners = {tenant: owner for at, tenant, owner in taken if at < end}
-        had = {tenant for tenant, owner in owners.items() if owner == pid}
+        had = {tenant for tenant, owner in owners.items() if owner == process}
         after = next((at for at, tenant, _ in taken if at > end and tenant in had), None)
         if after is not None:
             seconds.append(after - max(at for at, _ in ends if end <= at < after))
@@ -161,11 +166,6 @@ def take_over_seconds(scene: Scene, troubles: Sequence[Kill]) -> list[float]:
 
 
 _WRITES = ("apply", "beside apply", "weaviate", "kafka")
-
-
-def _pid(record: TakeOver) -> int:
-    """Of the process that took over."""
-    return int(record.writer.rpartition("/")[2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from runtime.faults import Action, Faults, Point, Reached
 from tests.soak.kills import Lane, News
+from tests.soak.outcome import waits
 
 POINTS = (Point.HIDE_1, Point.HIDE_2)
 
@@ -86,3 +87,11 @@ def test_once_is_over_when_every_point_was_reached(tmp_path: Path) -> None:
     one.tick(now + 100.0, [])
     assert ordered(one.faults) == set()
     assert set(one.reached) == {*POINTS}
+
+
+def test_a_take_over_is_waited_for_from_the_last_thing_that_ended() -> None:
+    taken = [(0.0, "aurora", 1), (1.0, "delta", 2), (30.0, "aurora", 3), (31.0, "delta", 3)]
+    assert waits([(20.0, 1)], taken) == [10.0]
+    assert waits([(20.0, 1), (25.0, 9)], taken) == [5.0]
+    assert waits([(20.0, 1), (22.0, 2)], taken) == [8.0, 9.0]
+    assert waits([(20.0, 7), (40.0, 3)], taken) == []
