@@ -19,7 +19,9 @@ from schemas.errors import MillstreamError, PermanentError
 from schemas.identity import Tenant
 from schemas.records import Commit, Coordinates, TakeOver
 from schemas.topics import Topics
-from streams.apply import Applier, Bounds, StoreOffsets
+from streams.apply import Applier
+from streams.store_offsets import StoreOffsets
+from streams.tenant_queue import Bounds
 from streams.window import Delivery, Lease, Window
 
 _WINDOW_RECORDS = 2048

@@ -37,9 +37,9 @@ from schemas.headers import stated_again, stated_op
 from schemas.records import Hide, Mutation
 from schemas.redaction import Action, Kind
 from schemas.versions import Op
-from streams.apply import DeadLettered
 from streams.heal import Gone, Healed, Healing, LiesBehind
 from streams.hide import LeftOut, Passed, Sent, TakesNothing, Unreadable
+from streams.tenant_queue import DeadLettered
 from streams.vectors import Obtained
 from streams.window import Delivery
 

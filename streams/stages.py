@@ -209,7 +209,7 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
     from index.went_back import lost_from, went_back
     from index.writer import TenantWriter
     from runtime.kafka import RecordReader, read_topic
-    from streams.apply import Applier, Bounds, Hooks, StoreOffsets
+    from streams.apply import Applier
     from streams.audit_parts import auditing
     from streams.heal import Healer
     from streams.history import TenantHistory
@@ -222,6 +222,8 @@ async def _apply(settings: Settings, metrics: Metrics, clock: SystemClock) -> St
         confirmed,
         go_back_with_the_store,
     )
+    from streams.store_offsets import StoreOffsets
+    from streams.tenant_queue import Bounds, Hooks
 
     topics = load_topics(settings)
     source = mutations_topic(settings.generation)

@@ -28,12 +28,13 @@ from schemas.records import Commit, Content, Coordinates, DocumentChange, Mutati
 from schemas.topics import CHANGES, COMMITS, HIDES, Topics, parse_topics
 from schemas.versions import Op, Version
 from streams.agents import publish
-from streams.apply import Applier, Bounds, Hooks
+from streams.apply import Applier
 from streams.commit_log import LogCommits
 from streams.core.hides import LastAcls, hide_of
 from streams.dead_letters import DeadLetters
 from streams.heal import Healer, Healing
 from streams.repair import Repair
+from streams.tenant_queue import Bounds, Hooks
 from streams.window import Delivery, Lease, Window
 from tests.reference import Expected, differences, logged, reference
 from tests.unit.index.fakes import DIMENSION, SOURCE, START, content

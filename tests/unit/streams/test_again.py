@@ -16,11 +16,12 @@ from schemas.copies import copied
 from schemas.headers import Again, stated_again
 from schemas.records import Coordinates, DocumentChange
 from schemas.topics import CHANGES
-from streams.apply import Applier, Bounds
+from streams.apply import Applier
 from streams.dead_letters import DeadLetters
 from streams.heal import Gone, Healed, LiesBehind
 from streams.journal import Journal
 from streams.repair import Repair
+from streams.tenant_queue import Bounds
 from streams.window import Lease
 from tests.unit.streams.records import MUTATIONS, change, topics
 from tests.unit.streams.test_audit import TwinLog

@@ -16,8 +16,10 @@ from schemas.errors import BrokenIndexError, DecodeError, PermanentError, Transi
 from schemas.identity import Tenant
 from schemas.records import DeadLetter
 from schemas.topics import DLQ
-from streams.apply import Applier, Bounds, DeadLettered, Hooks, StoreOffsets
+from streams.apply import Applier
 from streams.dead_letters import DeadLetters
+from streams.store_offsets import StoreOffsets
+from streams.tenant_queue import Bounds, DeadLettered, Hooks
 from streams.window import Lease, LeaseEndedError
 from tests.unit.streams.records import mutation, mutation_delivery, topics
 

@@ -15,9 +15,10 @@ from schemas.codec import decode
 from schemas.errors import BrokenIndexError, DecodeError, PermanentError, TransientError, UnknownTenantError
 from schemas.records import DeadLetter
 from schemas.topics import DLQ
-from streams import apply
-from streams.apply import Applier, Bounds, DeadLettered, Hooks
+from streams import tenant_queue
+from streams.apply import Applier
 from streams.dead_letters import DeadLetters
+from streams.tenant_queue import Bounds, DeadLettered, Hooks
 from streams.window import Delivery, Lease, LeaseEndedError
 from tests.unit.streams.records import hide, hide_delivery, mutation, mutation_delivery, topics
 
@@ -151,7 +152,7 @@ async def test_a_hide_waits_for_a_store_that_is_away_and_still_goes_first() -> N
 
 
 async def test_a_refused_hide_alerts_is_no_dead_letter_and_is_in_nobodys_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apply, "_REFUSED_SECONDS", 0.01)
+    monkeypatch.setattr(tenant_queue, "_REFUSED_SECONDS", 0.01)
     bench = Bench(SlicingWriter(refused=frozenset({"bad"})))
     refused, other = bench.hide("bad"), bench.hide("good", 1)
     changed = bench.mutate("a")

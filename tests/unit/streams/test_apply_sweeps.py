@@ -13,8 +13,9 @@ from runtime.clock import ManualClock
 from runtime.log_port import MemoryLog
 from schemas.errors import BrokenIndexError, TransientError
 from schemas.identity import Tenant
-from streams.apply import Applier, Bounds, Hooks
+from streams.apply import Applier
 from streams.dead_letters import DeadLetters
+from streams.tenant_queue import Bounds, Hooks
 from streams.window import Lease
 from tests.unit.streams.records import mutation, mutation_delivery, topics
 

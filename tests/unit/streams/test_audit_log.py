@@ -11,11 +11,12 @@ from schemas.codec import encode
 from schemas.errors import TransientError
 from schemas.records import Coordinates, TakeOver
 from schemas.sources import parse_sources
-from streams.apply import Applier, Bounds
+from streams.apply import Applier
 from streams.audit_log import commits_of, paced
 from streams.audit_parts import silences
 from streams.commit_log import LogCommits
 from streams.dead_letters import DeadLetters
+from streams.tenant_queue import Bounds
 from streams.window import Lease, LeaseEndedError
 from tests.unit.streams.records import AT, MUTATIONS, change, topics
 from tests.unit.streams.test_flow import TENANT, Installation, TenantWriter, both

@@ -21,8 +21,8 @@ from runtime.log_port import StoredRecord
 from schemas.codec import encode
 from schemas.records import Coordinates
 from schemas.versions import Op
-from streams.apply import Bounds
 from streams.build import Build, BuildFailedError, SilentCommits
+from streams.tenant_queue import Bounds
 from tests.unit.index.fakes import DIMENSION, START, TENANT, Tapped, mutation, question, reference, states
 from tests.unit.streams.records import MUTATIONS, topics
 

@@ -22,11 +22,12 @@ from schemas.records import Commit, DocumentChange
 from schemas.topics import CHANGES, COMMITS, DLQ
 from schemas.versions import Op
 from streams.agents import apply_agent, prepare_agent
-from streams.apply import Applier, Bounds
+from streams.apply import Applier
 from streams.commit_log import LogCommits
 from streams.dead_letters import DeadLetters
 from streams.journal import WITHDRAWAL_LOST, Journal
 from streams.pipeline import Pipeline
+from streams.tenant_queue import Bounds
 from streams.vectors import Vectors
 from streams.window import Delivery, Window, Work
 from tests.unit.streams.records import AT, MUTATIONS, OnePolicy, PlainParser, change, topics
