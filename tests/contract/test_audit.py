@@ -187,6 +187,11 @@ async def test_a_head_ahead_of_its_rows_and_a_seq_with_two_rows_are_found(world:
     assert [(one.kind, one.seq) for one in found] == [(Kind.MISSING_ROW, 3), (Kind.DOUBLE_ROW, 2)]
 
 
+async def test_rows_are_found_by_words_that_the_store_lowers_in_its_own_way(world: World) -> None:
+    await world.write("a", "İnternet", "ΟΔΟΣ", "STRASSE", "ﬁnale")
+    assert await world.found() == []
+
+
 async def test_the_search_indexes_know_the_rows_that_are_there(world: World) -> None:
     await world.write("a", *TEXTS)
     row = await world.state("a")
