@@ -79,6 +79,8 @@ class Live:
         """Whether the store of the live build, or of the one that a switch leaves, was seen to stand where a backup
         did; until another answers, or the same one anew.
         """
+        self._connection = 0
+        """Of the live build's, the one on which its store was last seen not to be older than the log."""
         self._left: dict[asyncio.Task[None], Opened] = {}
 
     async def served(self) -> Served:
@@ -155,8 +157,7 @@ class Live:
         if live.restored:
             return
         if self._current is not None and self._current.index.identity == live.identity:
-            if self._is_restored:  # what was read of it before, and kept, was of another index
-                self._swap(self._open(live.identity))
+            await self._look_back(self._current)
             return
         opened = await self._opened(live.identity)
         if not await self._is_covered(opened, live):
@@ -167,6 +168,20 @@ class Live:
             async with self._holding():
                 if await self._reaches_the_end(opened, self._hold_seconds):
                     self._swap(opened)
+
+    async def _look_back(self, current: Opened) -> None:
+        """Where the connection to the store was lost, another one may stand there: a backup, before anybody who writes
+        has noticed. Raises TransientError.
+        """
+        connection = current.index.connection
+        if connection == self._connection and not self._is_restored:
+            return
+        if await self._went_back(current.index):
+            self._is_restored = True
+            return
+        self._connection = connection
+        if self._is_restored:  # what was read of it before, and kept, was of another index
+            self._swap(self._open(current.index.identity))
 
     def _is_current_restored(self) -> bool:
         build = None if self._current is None else self._catalogue.builds.get(self._current.index.identity)
@@ -217,7 +232,7 @@ class Live:
 
     def _swap(self, opened: Opened) -> None:
         before, self._current, self._next = self._current, opened, None
-        self._is_restored = False
+        self._is_restored, self._connection = False, opened.index.connection
         log.info("answering from", build=str(opened.index.identity))
         if before is not None:
             before.served.end()

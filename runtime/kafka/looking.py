@@ -59,8 +59,11 @@ class RecordReader:
         )
 
     def _read(self, consumer: Consumer, at: Coordinates) -> StoredRecord | None:
-        consumer.assign([TopicPartition(self._settings.kafka_topic_prefix + at.topic, at.partition, at.offset)])
+        topic = self._settings.kafka_topic_prefix + at.topic
+        consumer.assign([TopicPartition(topic, at.partition, at.offset)])
         message = consumer.poll(self._seconds)
+        while message is not None and (message.topic(), message.partition()) != (topic, at.partition):
+            message = consumer.poll(self._seconds)  # that was fetched for the question before
         consumer.unassign()
         if message is None:
             raise TransientError(f"Kafka sent nothing of {at.topic} for {self._seconds:.0f} s")

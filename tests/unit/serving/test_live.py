@@ -231,6 +231,23 @@ async def test_a_replica_that_starts_on_a_store_put_back_answers_nothing_before_
     await one.live.close()
 
 
+async def test_a_store_put_back_while_a_replica_answers_is_noticed_with_its_connection() -> None:
+    one = await replica()
+    one.restored.add(FIRST)
+    await one.live.look()
+    assert await one.answers_from() == FIRST  # not asked while the connection holds
+    one.indexes[FIRST].connection += 1
+    await one.live.look()
+    with pytest.raises(ProblemError):
+        await one.live.served()
+    assert "restored" in "".join(await one.live.not_ready())
+    before = dict(one.served)
+    one.restored.clear()
+    await one.live.look()
+    assert await one.answers_from() == FIRST
+    assert len(one.served) == len(before) + 1, "answered anew: what was kept is of another index"
+
+
 async def test_a_replica_that_starts_without_a_broker_answers_nothing_until_it_knows() -> None:
     one = Replica(is_away=True)
     await one.live.look()
