@@ -20,7 +20,7 @@ async def test_every_read_during_writes_is_of_one_state_whole_and_permitted(weav
     address = StoreAddress(weaviate_address.http, weaviate_address.grpc, weaviate_address.api_key)
     place = Place(address, IndexIdentity("g1", f"r{uuid.uuid4().hex[:8]}"))
     try:
-        found = await during_writes(place, READS, readers=1, seed=1, say=print)
+        found = await during_writes(place, READS, seconds=200.0, readers=1, seed=1, say=print)
     finally:
         index = WeaviateIndex(place.address, place.identity, prefix=PREFIX)
         await index.drop()

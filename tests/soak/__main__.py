@@ -30,6 +30,7 @@ def main() -> int:
     of_kills.add_argument("--keep", action="store_true", help="leave the folder with logs and data")
     of_reads = verbs.add_parser("reads", help="read during writes on a Weaviate of its own, each read checked")
     of_reads.add_argument("--reads", type=int, default=100_000, help="how many in all")
+    of_reads.add_argument("--seconds", type=float, default=7200.0, help="end after so long with fewer")
     of_reads.add_argument("--readers", type=int, default=2, help="processes that read")
     of_reads.add_argument("--seed", type=int, default=1, help="decides what is written and asked")
     for one in (of_kills, of_reads):
@@ -46,7 +47,7 @@ def main() -> int:
         plan = crashes.Plan(options.seconds, options.seed, options.pause, options.part_seconds)
         outcome, clean = crashes.run(folder, plan, say)
     else:
-        outcome, clean = reads.run(folder, options.reads, options.readers, options.seed, say)
+        outcome, clean = reads.run(folder, options.reads, options.seconds, options.readers, options.seed, say)
     _print(outcome)
     if options.verb == "kills" and (options.keep or not clean):
         say(f"logs and data: {folder}")

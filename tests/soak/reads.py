@@ -121,8 +121,9 @@ class TenantWork:
         return mutation(offset, name, *texts, title=edition, acl=with_acl, tenant=self.tenant)
 
 
-def read_some(place: Place, reads: int, seed: int) -> Seen:
-    """A process's reads."""
+def read_some(place: Place, reads: int, seconds: float, seed: int) -> Seen:
+    """A process's reads: so many, or for so long."""
+    until = time.monotonic() + seconds
 
     async def run() -> Seen:
         index, seen = place.open(), Seen()
@@ -132,7 +133,7 @@ def read_some(place: Place, reads: int, seed: int) -> Seen:
                 Watcher(index, documents, DIMENSION, seen, random.Random(f"{seed}:{number}"), _WHOLE_SHARE, _TEXT_SHARE)
                 for number in range(_AT_ONCE)
             ]
-            await watch(watchers, lambda: _has(seen, reads, seed))
+            await watch(watchers, lambda: _has(seen, reads, seed) or time.monotonic() > until)
         finally:
             await index.close()
         del seen.reads[reads:]
@@ -148,8 +149,12 @@ def _has(seen: Seen, reads: int, seed: int) -> bool:
     return len(seen.reads) >= reads
 
 
-async def during_writes(place: Place, reads: int, readers: int, seed: int, say: Say) -> Mapping[str, object]:
-    """Read so often in all, in so many processes, while both tenants are written to. The figures, faults among them."""
+async def during_writes(
+    place: Place, reads: int, seconds: float, readers: int, seed: int, say: Say
+) -> Mapping[str, object]:
+    """Read so often in all, or for so long, in so many processes, while both tenants are written to. The figures, faults
+    among them.
+    """
     index, written, judged = place.open(), Written(), Judged()
     await index.create(index_record(place.identity))
     for tenant in HISTORIES:
@@ -161,12 +166,14 @@ async def during_writes(place: Place, reads: int, readers: int, seed: int, say: 
         loop, started = asyncio.get_running_loop(), time.monotonic()
         with ProcessPoolExecutor(readers, multiprocessing.get_context("spawn")) as pool:
             share = [reads // readers + (number < reads % readers) for number in range(readers)]
-            running = [loop.run_in_executor(pool, read_some, place, each, seed + n) for n, each in enumerate(share)]
+            running = [
+                loop.run_in_executor(pool, read_some, place, each, seconds, seed + n) for n, each in enumerate(share)
+            ]
             parts = await asyncio.gather(*running)
-        seconds = time.monotonic() - started
+        took = time.monotonic() - started
         stop.set()
         await asyncio.gather(*writing)
-        say(f"{reads} reads in {seconds:.0f} s: comparing each")
+        say(f"{sum(len(part.reads) for part in parts)} reads in {took:.0f} s: comparing each")
         states = {tenant: await states_of(index, tenant, [SOURCE]) for tenant in HISTORIES}
     finally:
         await index.close()
@@ -176,8 +183,8 @@ async def during_writes(place: Place, reads: int, readers: int, seed: int, say: 
             judged.fault("strange", text)
     return {
         "reads": judged.reads,
-        "seconds": round(seconds),
-        "reads_per_second": round(judged.reads / seconds, 1),
+        "seconds": round(took),
+        "reads_per_second": round(judged.reads / took, 1),
         "read_ms": quantiles([1000 * one for part in parts for one in part.seconds]).model_dump(),
         "rows_shown": judged.rows,
         "positions_read": judged.positions,
@@ -192,14 +199,16 @@ async def during_writes(place: Place, reads: int, readers: int, seed: int, say: 
     }
 
 
-def run(folder: Path, reads: int, readers: int, seed: int, say: Say) -> tuple[Mapping[str, object], bool]:
+def run(
+    folder: Path, reads: int, seconds: float, readers: int, seed: int, say: Say
+) -> tuple[Mapping[str, object], bool]:
     """The summary, and whether nothing was wrong."""
     with Stack(folder / ".millstream", ("weaviate",)) as stack:
         settings = settings_from(stack.environment())
         key = settings.weaviate_api_key.get_secret_value()
         place = Place(StoreAddress(settings.weaviate_http, settings.weaviate_grpc, key), IndexIdentity("g1", "reads"))
         say("Weaviate runs")
-        found = asyncio.run(during_writes(place, reads, readers, seed, say))
+        found = asyncio.run(during_writes(place, reads, seconds, readers, seed, say))
     about = {"load_average": load_average(), "revision": revision(), "machine": machine().model_dump()}
     return {"command": f"reads --reads {reads} --readers {readers} --seed {seed}", **found, **about}, is_clean(found)
 
