@@ -152,8 +152,8 @@ def _has(seen: Seen, reads: int, seed: int) -> bool:
 async def during_writes(
     place: Place, reads: int, seconds: float, readers: int, seed: int, say: Say
 ) -> Mapping[str, object]:
-    """Read so often in all, or for so long, in so many processes, while both tenants are written to. The figures, faults
-    among them.
+    """Read so often in all, or for so long, in so many processes, while both tenants are written to. Returns the
+    figures, faults among them.
     """
     index, written, judged = place.open(), Written(), Judged()
     await index.create(index_record(place.identity))
