@@ -14,7 +14,7 @@ from index.port import VersionedIndex
 from runtime.log_port import Log, StoredRecord
 from schemas.codec import decode
 from schemas.copies import Copy, copied
-from schemas.errors import DecodeError
+from schemas.errors import DecodeError, TooLargeError
 from schemas.headers import Again
 from schemas.records import Coordinates, DocumentChange, Mutation
 from schemas.topics import HIDES
@@ -44,7 +44,9 @@ class LiesBehind:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The content that counts is not in the log any more: a build from documents.changes would show the loser's."""
+    """The content that counts is not in the log any more, or fits no second time with its mark: a build from
+    documents.changes would show the loser's.
+    """
 
 
 Healing = Healed | LiesBehind | Gone
@@ -74,7 +76,10 @@ class Healer:
                 return LiesBehind(at)
         else:
             change, at = _said_anew(made[-1], state, loser), loser.change
-        return Healed(await self._append(copied(change, at, Again.HEALED)))
+        try:
+            return Healed(await self._append(copied(change, at, Again.HEALED)))
+        except TooLargeError:
+            return Gone()
 
     async def _append(self, copy: Copy) -> Coordinates:
         return await self._log.append(copy.topic, copy.partition, copy.key, copy.value, copy.headers)

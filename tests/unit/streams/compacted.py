@@ -50,8 +50,10 @@ class CompactedLog(MemoryLog):
     """Keeps offsets and forgets records."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(lambda topic, _key: self.refusals.get(topic))
         self._gone: set[tuple[str, int]] = set()
+        self.refusals: dict[str, Exception] = {}
+        """Topic -> what every append to it is refused with."""
 
     def left(self, topic: str, start: int = 0) -> Iterator[StoredRecord]:
         """What compaction has left of a topic's one partition, from an offset on."""

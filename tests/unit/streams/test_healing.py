@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schemas.errors import TooLargeError
 from schemas.identity import DocId
 from schemas.records import DocumentChange
 from schemas.topics import CHANGES
@@ -255,6 +256,18 @@ async def test_content_that_is_gone_from_the_log_is_told_and_stays_in_the_index(
     await world.settle()
     await world.post(change(sequence=1, body="B"))
     world.log.compact(CHANGES, 2)
+    await world.settle()
+    assert world.healings == [Gone()]
+    (row,) = (await newest(world.index)).values()
+    assert row.content_version == Version(1, 2, 0)
+
+
+async def test_content_that_fits_no_second_time_is_told_and_stays_in_the_index() -> None:
+    world = await World.create()
+    await world.post(change(sequence=2, body="A"))
+    await world.settle()
+    await world.post(change(sequence=1, body="B"))
+    world.log.refusals[CHANGES] = TooLargeError("a record of this size")
     await world.settle()
     assert world.healings == [Gone()]
     (row,) = (await newest(world.index)).values()
