@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import Protocol, Self
 
 from schemas.errors import TransientError
 from schemas.identity import Document
@@ -97,29 +98,47 @@ def upsert(doc_id: str, edition: str, parts: int) -> dict[str, object]:
             "body": body}  # fmt: skip
 
 
-class Writers:
-    """Several writers at work, a thread each, within `with`."""
+class Works(Protocol):
+    """Writes until told to stop; what was begun is acknowledged then."""
 
-    def __init__(self, writers: Sequence[Writer]) -> None:
+    def run(self, stop: threading.Event) -> None: ...
+
+
+class AtWork:
+    """Writers at work, a thread each, within `with`; every event that was begun is acknowledged afterwards."""
+
+    def __init__(self, writers: Sequence[Works]) -> None:
         self._writers = writers
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(len(writers))
         self._work: list[Future[None]] = []
 
-    def __enter__(self) -> "Writers":
+    def __enter__(self) -> Self:
         self._work = [self._pool.submit(writer.run, self._stop) for writer in self._writers]
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Every event that was begun is acknowledged afterwards."""
         self._stop.set()
         with self._pool:
             for work in self._work:
-                work.result(timeout=120)
+                work.result(timeout=180)
 
-    def acknowledged(self) -> int:
-        """How many events have their 202. Fails when a writer was refused."""
+    def goes_on(self) -> bool:
+        """True. Raises what a writer was refused with."""
         for work in self._work:
             if work.done():
                 work.result()
-        return sum(writer.acknowledged for writer in self._writers)
+        return True
+
+
+class Writers(AtWork):
+    """The same, counted."""
+
+    def __init__(self, writers: Sequence[Writer]) -> None:
+        super().__init__(writers)
+        self._counted = writers
+
+    def acknowledged(self) -> int:
+        """How many events have their 202. Fails when a writer was refused."""
+        self.goes_on()
+        return sum(writer.acknowledged for writer in self._counted)

@@ -5,12 +5,13 @@ commit and of every other stage; three write the index beside each other; the st
 from pathlib import Path
 
 from tests.acceptance.installation import eventually
+from tests.acceptance.ledger import AtWork
 from tests.soak import outcome
 from tests.soak.crashes import watching
 from tests.soak.kills import Killer, slice_of
 from tests.soak.scene import scene
 from tests.soak.watch import Seen
-from tests.soak.writers import AtWork, writers_of
+from tests.soak.writers import writers_of
 
 SEED = 1
 PARTS = ("connect", "postgres", "weaviate")

@@ -13,11 +13,12 @@ from pathlib import Path
 from index.weaviate import open_index
 from runtime.settings import Settings
 from schemas.identity import Document
+from tests.acceptance.ledger import AtWork
 from tests.soak import outcome
 from tests.soak.kills import Killer, lanes_of
 from tests.soak.scene import Scene, scene
 from tests.soak.watch import Seen, Watcher, watch
-from tests.soak.writers import AtWork, RowWriter, WebhookWriter, writers_of
+from tests.soak.writers import RowWriter, WebhookWriter, writers_of
 
 Say = Callable[[str], None]
 _SAY_SECONDS = 15.0

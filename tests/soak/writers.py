@@ -7,8 +7,7 @@ between the same editions; many events change permissions or delete. Some are la
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -194,30 +193,3 @@ def writers_of(scene: Scene, seed: int, pause: float = 0.4) -> list[WebhookWrite
         webhook("wire", "lyra"),
         RowWriter("aurora", TABLE, dsn=scene.dsn, seed=seed, pause=pause),
     ]
-
-
-class AtWork:
-    """Writers at work, a thread each, within `with`; every event that was begun is acknowledged afterwards."""
-
-    def __init__(self, writers: Sequence[WebhookWriter | RowWriter]) -> None:
-        self._writers = writers
-        self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(len(writers))
-        self._work: list[Future[None]] = []
-
-    def __enter__(self) -> "AtWork":
-        self._work = [self._pool.submit(writer.run, self._stop) for writer in self._writers]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        with self._pool:
-            for work in self._work:
-                work.result(timeout=180)
-
-    def goes_on(self) -> bool:
-        """True. Raises what a writer was refused with."""
-        for work in self._work:
-            if work.done():
-                work.result()
-        return True
