@@ -83,6 +83,22 @@ class OnePolicy:
         return Treatment(self._policy, pseudonyms(b"bench", document.tenant), self._policy.fingerprint)
 
 
+def pipeline_of(parser: ParserPool, policy: Policy, model: Embedder, vectors: Vectors, topics: Topics) -> Pipeline:
+    """The whole of prepare, as a stage has it, under one policy."""
+    return Pipeline(
+        parser=parser,
+        policies=OnePolicy(policy),
+        tokens=model,
+        vectors=vectors,
+        embedder=model.fingerprint,
+        max_tokens=model.max_tokens,
+        recipe="bench",
+        max_document_bytes=8_388_608,
+        topics=topics,
+        clock=SystemClock(),
+    )
+
+
 async def measure(
     plan: IngestPlan, baseline: Embedder, int8: Embedder, look: Callable[[], Setup], progress: Progress
 ) -> list[Figure]:
@@ -119,18 +135,7 @@ async def _run(
     kinds = tuple(kind for kind in policy.sought if kind is not Kind.PRIVATE)
     vectors = Vectors(noting)
     async with ParserPool(plan.parsers, kinds=kinds) as parser:
-        pipeline = Pipeline(
-            parser=parser,
-            policies=OnePolicy(policy),
-            tokens=model,
-            vectors=vectors,
-            embedder=model.fingerprint,
-            max_tokens=model.max_tokens,
-            recipe="bench",
-            max_document_bytes=8_388_608,
-            topics=plan.topics,
-            clock=SystemClock(),
-        )
+        pipeline = pipeline_of(parser, policy, model, vectors, plan.topics)
         # A pool grows while documents wait; starting a parser costs seconds that are none of preparing's.
         while len(parser.pids) < plan.parsers:
             await asyncio.gather(*(prepare(delivery, pipeline) for delivery in deliveries[-2:]))

@@ -18,7 +18,7 @@ from statistics import median
 
 import numpy as np
 
-from benchmarks.ingest import EVERY_KIND, OnePolicy, delivery_of
+from benchmarks.ingest import EVERY_KIND, delivery_of, pipeline_of
 from benchmarks.machine import rss_mb
 from benchmarks.mixed import MixedDocument, mixed
 from benchmarks.personal_texts import personal_texts
@@ -27,7 +27,6 @@ from benchmarks.quantiles import quantiles
 from benchmarks.results import Figure, Setup
 from index.embedding.port import Embedder
 from index.embedding.port import Vectors as Rows
-from runtime.clock import SystemClock
 from schemas.errors import PermanentError
 from schemas.identity import DocId, Source, Tenant
 from schemas.records import DocumentChange, Origin
@@ -89,18 +88,7 @@ async def measure(plan: MemoryPlan, model: Embedder, look: Callable[[], Setup], 
     kinds = tuple(kind for kind in policy.sought if kind is not Kind.PRIVATE)
     vectors = Vectors(_MostlyHashed(model), remembered=_REMEMBERED)
     async with ParserPool(plan.parsers, kinds=kinds, documents_per_worker=plan.documents_per_worker) as parser:
-        pipeline = Pipeline(
-            parser=parser,
-            policies=OnePolicy(policy),
-            tokens=model,
-            vectors=vectors,
-            embedder=model.fingerprint,
-            max_tokens=model.max_tokens,
-            recipe="bench",
-            max_document_bytes=8_388_608,
-            topics=plan.topics,
-            clock=SystemClock(),
-        )
+        pipeline = pipeline_of(parser, policy, model, vectors, plan.topics)
         outcomes, times, seen = await _prepare_all(plan, pipeline, progress)
         setup = look()
     vectors.close()
