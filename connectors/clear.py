@@ -42,7 +42,9 @@ Progress = Callable[[int], None]
 
 
 def older_than(cut: Version) -> Cut:
-    """Everything below `cut` goes, in the version right below it: what stands at `cut` itself stays."""
+    """Everything below `cut`, whose rank is upsert's, goes, in the version right below it: what stands at `cut` itself
+    stays.
+    """
     below = StatedVersion(cut.epoch, cut.sequence - 1, Rank.DELETE)
 
     def due(newest: Newest) -> StatedVersion | None:
