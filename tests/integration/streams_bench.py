@@ -31,7 +31,7 @@ SOURCES: Sources = parse_sources(
     "version: 1\nsources: [{name: wiki, tenant: acme, kind: webhook, default_acl: [public]}]\n"
 )
 TENANT, SOURCE = Tenant("acme"), Source("wiki")
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 
 def eventually(what: str, check: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:

@@ -166,7 +166,7 @@ async def test_start_up_refuses_what_does_not_fit_and_says_which_command_to_run(
 
 def test_a_refusal_is_one_line_and_exit_code_1(stages: Stages) -> None:
     run = stages.start("apply", MILLSTREAM_GENERATION="g9")
-    assert run.process.wait(timeout=60) == 1
+    assert run.process.wait(timeout=120) == 1
     (line,) = [line for line in run.log.read_text().splitlines() if line.startswith("streams: ")]
     assert "millstream topics apply" in line
 
