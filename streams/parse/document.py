@@ -152,12 +152,12 @@ def _html(text: str) -> Reading:
 
 
 def _markdown(text: str) -> Reading:
-    from streams.parse import markdown
+    from streams.parse import markdown, partition
 
     source = markdown.source(text)
     if not source.text.strip():
         return Reading([])
-    reading = _html(markdown.html(source.text))
+    reading = markdown.read(source.text, partition.without_bullet) or _html(markdown.html(source.text))
     return Reading(reading.pieces, source.title or reading.title, source.language)
 
 

@@ -14,6 +14,7 @@ from types import ModuleType
 
 import spacy
 from spacy.language import Language
+from unstructured.cleaners.core import clean_bullets
 from unstructured.documents.elements import (
     CodeSnippet,
     Element,
@@ -29,6 +30,7 @@ from unstructured.documents.elements import (
 from unstructured.nlp import tokenize
 from unstructured.partition.html import parser as html_parser
 from unstructured.partition.html import partition_html
+from unstructured.partition.text_type import is_bulleted_text
 
 from schemas.errors import UnreadableError
 from streams.core.blocks import BlockKind, Piece
@@ -82,6 +84,11 @@ def _yes(_text: str, *_options: object, **_more: object) -> bool:
 def html_pieces(page: html.Page) -> list[Piece]:
     """The pieces of a cleaned page."""
     return list(_pieces(_bare(partition_html)(text=page.html))) if page.html.strip() else []
+
+
+def without_bullet(text: str) -> str | None:
+    """What a paragraph says behind the bullet it begins with; None if it begins with none."""
+    return str(clean_bullets(text)) if is_bulleted_text(text) else None
 
 
 def docx_pieces(body: bytes) -> list[Piece]:

@@ -25,15 +25,17 @@ _PHONE = re.compile(r"(?<![\w+])(?:\+ ?)?\(?[0-9](?:(?:[ \t]?[().\-/]{1,2}[ \t]?
 _SPACES = "\u00a0\u2007\u2009\u202f\u3000"
 _HYPHENS = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63"
 _WIDE = "".join(map(chr, range(0xFF01, 0xFF5F)))
-_LOOK_ALIKES = str.maketrans(
-    _SPACES + _HYPHENS + _WIDE,
-    " " * len(_SPACES) + "-" * len(_HYPHENS) + "".join(chr(ord(wide) - 0xFEE0) for wide in _WIDE),
-)
+_LOOK_ALIKES = {
+    **dict.fromkeys(_SPACES, " "),
+    **dict.fromkeys(_HYPHENS, "-"),
+    **{wide: chr(ord(wide) - 0xFEE0) for wide in _WIDE},
+}
+_LOOK_ALIKE = re.compile(f"[{''.join(_LOOK_ALIKES)}]")
 
 
 def plain(text: str) -> str:
     """The text with look-alikes of ASCII (wide forms, hyphens, spaces) as ASCII; every character keeps its place."""
-    return text if text.isascii() else text.translate(_LOOK_ALIKES)
+    return text if text.isascii() else _LOOK_ALIKE.sub(lambda found: _LOOK_ALIKES[found[0]], text)
 
 
 def candidates(kind: Kind, text: str) -> Iterator[Span]:
