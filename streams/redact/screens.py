@@ -13,14 +13,22 @@ Span = tuple[int, int]
 
 _AT = re.compile(r"@|[\[({]\s?at\s?[\])}]", re.IGNORECASE)
 _EMAIL_LEFT, _EMAIL_RIGHT = 128, 260
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?=[ -]{0,2}[A-Za-z0-9]{4})")
-_CARD = re.compile(r"(?<![\w])[1-6](?:[ .\-/]{0,2}[0-9]){12,18}(?![\w])")
-_SSN = re.compile(r"(?<![\w])[0-9]{3}[-. ]?[0-9]{2}[-. ]?[0-9]{4}(?![\w])")
+# Each pattern consumes a character of few before it looks behind: what may begin with anything is tried everywhere.
+_IBAN = re.compile(r"[0-9](?<=[A-Za-z]{2}[0-9])(?<![A-Za-z0-9][A-Za-z]{2}[0-9])[0-9](?=[ -]{0,2}[A-Za-z0-9]{4})")
+"""From the check digits on; the country code is the two letters before."""
+_CARD = re.compile(r"[1-6](?<!\w[1-6])(?:[ .\-/]{0,2}[0-9]){12,18}(?!\w)")
+_SSN = re.compile(r"[0-9](?<!\w[0-9])[0-9]{2}[-. ]?[0-9]{2}[-. ]?[0-9]{4}(?!\w)")
 _IP = re.compile(
     r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:/[0-9]{1,3})?(?![\w])"
     r"|(?<![\w:])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{0,40}(?:%\w{1,16})?(?:/[0-9]{1,3})?"
 )
-_PHONE = re.compile(r"(?<![\w+])(?:\+ ?)?\(?[0-9](?:(?:[ \t]?[().\-/]{1,2}[ \t]?|[ \t])?[0-9]){6,16}(?![\w]|[.,][0-9])")
+_IP_SIGN = re.compile(r"[0-9:](?:(?<=[0-9])(?=\.[0-9])|(?<=:)(?=[0-9A-Fa-f]{0,4}:))")
+"""In every address, and at most so far behind its first character:"""
+_IP_BEFORE_SIGN = 4
+_PHONE = re.compile(
+    r"[+(0-9](?<![\w+][+(0-9])(?:(?<=\+) ?\(?[0-9]|(?<=\()[0-9]|(?<=[0-9]))"
+    r"(?:(?:[ \t]?[().\-/]{1,2}[ \t]?|[ \t])?[0-9]){6,16}(?![\w]|[.,][0-9])"
+)
 
 _SPACES = "\u00a0\u2007\u2009\u202f\u3000"
 _HYPHENS = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63"
@@ -44,16 +52,27 @@ def candidates(kind: Kind, text: str) -> Iterator[Span]:
         case Kind.EMAIL:
             return _around_ats(text)
         case Kind.IBAN:
-            return (match.span() for match in _IBAN.finditer(text))
+            return ((match.start() - 2, match.end()) for match in _IBAN.finditer(text))
         case Kind.CREDIT_CARD:
             return (match.span() for match in _CARD.finditer(text))
         case Kind.SSN:
             return (match.span() for match in _SSN.finditer(text))
         case Kind.IP:
-            return (match.span() for match in _IP.finditer(text))
+            return _addresses(text)
         case Kind.PHONE:
             return (match.span() for match in _PHONE.finditer(text))
     return iter(())
+
+
+def _addresses(text: str) -> Iterator[Span]:
+    """What `_IP` matches, looked for only where an address has its first dot or colons."""
+    end = 0
+    for sign in _IP_SIGN.finditer(text):
+        for start in range(max(end, sign.start() - _IP_BEFORE_SIGN), sign.start() + 1):
+            if match := _IP.match(text, start):
+                yield match.span()
+                end = match.end()
+                break
 
 
 def _around_ats(text: str) -> Iterator[Span]:
