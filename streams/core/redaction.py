@@ -234,7 +234,7 @@ def redact_document(
 
 def _moved(block: Block, redacted: Redacted) -> Block:
     start, end = redacted.moved(block.start), redacted.moved(block.end)
-    return replace(block, text=redacted.text[start:end], start=start, end=end)
+    return Block(block.kind, redacted.text[start:end], block.level, block.page, start, end, block.header_lines)
 
 
 def _within_blocks(findings: Iterable[Finding], blocks: Sequence[Block]) -> Iterator[Finding]:
@@ -246,7 +246,7 @@ def _within_blocks(findings: Iterable[Finding], blocks: Sequence[Block]) -> Iter
             block = blocks[number]
             start, end = max(finding.start, block.start), min(finding.end, block.end)
             if start < end:
-                yield from _within_lines(replace(finding, start=start, end=end), block)
+                yield from _within_lines(Finding(finding.kind, start, end, finding.score), block)
             number += 1
 
 

@@ -7,6 +7,7 @@ words, which a look at the neighbouring characters finds as well. Nothing here i
 import logging
 import re
 from collections.abc import Iterator
+from functools import cache
 
 import phonenumbers
 from presidio_analyzer import Pattern
@@ -47,6 +48,8 @@ _DATE = re.compile(
     r"(?:(?:19|20)\d\d[-./ ](?:0?[1-9]|1[0-2])[-./ ](?:0?[1-9]|[12]\d|3[01])"
     r"|(?:0?[1-9]|[12]\d|3[01])[-./ ](?:0?[1-9]|[12]\d|3[01])[-./ ](?:19|20)\d\d)(?!\d)"
 )
+_AT_IN_BRACKETS = re.compile(r"[\[({] ?at ?[\])}]", re.IGNORECASE)
+_WORD = re.compile(r"\S+")
 _SEPARATOR = re.compile(r"[().\-/ ]")
 _LAST_LABEL = re.compile(r"\.(?:[^\W\d_]{2,63}|xn--[a-z0-9-]{2,59})\.?$", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"\n|(?<=[^\W\d_]{4})[.!?]\s")
@@ -102,9 +105,11 @@ class Recognisers:
                     yield from _phones(text, span)
 
     def _emails(self, text: str, span: Span) -> Iterator[Finding]:
-        start, end = span
-        for found in self._email.analyze(text[start:end], self._email.supported_entities):
-            yield Finding(Kind.EMAIL, start + found.start, start + found.end, found.score)
+        spelled_out = _AT_IN_BRACKETS.search(text, *span)
+        # Only what is spelled out has spaces within: of anything else the words with an at sign are enough.
+        for start, end in [span] if spelled_out else _words_with_at(text, span):
+            for found in self._email.analyze(text[start:end], self._email.supported_entities):
+                yield Finding(Kind.EMAIL, start + found.start, start + found.end, found.score)
 
     def _ips(self, text: str, span: Span) -> Iterator[Finding]:
         start, end = span
@@ -145,6 +150,10 @@ class Recognisers:
             if ends and self._iban.validate_result(value):
                 yield Finding(Kind.IBAN, start, places[length - 1] + 1, 1.0)
                 return
+
+
+def _words_with_at(text: str, span: Span) -> list[Span]:
+    return [word.span() for word in _WORD.finditer(text, *span) if "@" in word[0]]
 
 
 def _phones(text: str, span: Span) -> Iterator[Finding]:
@@ -207,10 +216,18 @@ def _is_valid_in(region: str, digits: str) -> bool:
     lengths = country.general_desc.possible_length
     if lengths and len(str(int(digits))) + keeps_zero not in lengths:
         return False
+    general = country.general_desc.national_number_pattern
+    if general and not _compiled(general).fullmatch("0" * keeps_zero + str(int(digits))):
+        return False
     number = phonenumbers.PhoneNumber(
         country_code=country.country_code, national_number=int(digits), italian_leading_zero=keeps_zero or None
     )
     return phonenumbers.is_valid_number_for_region(number, region)
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
 
 
 def _trimmed(text: str, span: Span) -> Iterator[Span]:
