@@ -58,6 +58,8 @@ def decode(body: bytes, content_type: str | None, kind: Format) -> str:
 
 def plain(text: str) -> str:
     """A text with `\\n` line ends and without control characters or halves of surrogate pairs."""
+    if not _UNPLAIN.search(text):
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
