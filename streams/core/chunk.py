@@ -149,16 +149,22 @@ class _Cutter:
     def _packed(self, atoms: Sequence[_Atom], room: _Room) -> Iterator[Sequence[_Atom]]:
         """Atoms in the runs that become chunks."""
         tokens = [0, *accumulate(atom.tokens for atom in atoms)]
+        between = [0, *accumulate(self._between(before, atom) for before, atom in pairwise(atoms))]
 
         def fits(begin: int, end: int) -> bool:
             first, last = atoms[begin], atoms[end - 1]
-            total = first.header_tokens + tokens[end] - tokens[begin]
+            total = first.header_tokens + tokens[end] - tokens[begin] + between[end - 1] - between[begin]
             return total <= room.target and len(first.header) + last.end - first.start <= room.characters
 
         ranks = [self._rank(atoms, place, room) for place in range(len(atoms))]
         least = min(LEAST_TOKENS, room.target // 3)
         for begin, end in parts([atom.tokens for atom in atoms], ranks, least, fits):
             yield atoms[begin:end]
+
+    def _between(self, before: _Atom, atom: _Atom) -> int:
+        """Tokens between two atoms that share a chunk: of a heading behind a word or two that it took in."""
+        text = self._text[before.end : atom.start].strip()
+        return self._count(text) if text else 0
 
     def _rank(self, atoms: Sequence[_Atom], place: int, room: _Room) -> int:
         """The rank of a cut before an atom."""

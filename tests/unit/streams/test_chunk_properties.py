@@ -47,6 +47,20 @@ def test_blocks_lie_in_the_text_in_order(document: ParsedDocument) -> None:
 @settings(max_examples=60, deadline=None)
 @given(DOCUMENTS, st.text(max_size=200), LIMITS)
 @example(assemble([Piece(BlockKind.PARAGRAPH, "x" * 100_000)], title=None, language=None, kind="text"), "t", 256)
+@example(
+    assemble(
+        [
+            Piece(BlockKind.PARAGRAPH, "Edit this page"),
+            Piece(BlockKind.HEADING, "0:0:0:0:0:0;0;0;0;0;0;0", 1),
+            Piece(BlockKind.PARAGRAPH, "a word"),
+        ],
+        title=None,
+        language=None,
+        kind="text",
+    ),
+    "",
+    32,
+)
 def test_no_chunk_is_empty_or_longer_than_the_model_reads(document: ParsedDocument, title: str, limit: int) -> None:
     for ordinal, cut in enumerate(chunk(document, title, WORDS.token_spans, limit)):
         assert cut.ordinal == ordinal
