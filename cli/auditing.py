@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cli.bootstrap import read_catalogue
 from index.audit.findings import OF_CONTENT, Finding
 from index.weaviate import open_build
 from runtime.aio_kafka import LogProducer
@@ -18,6 +17,7 @@ from schemas.records import Coordinates
 from streams.audit import Audit, Scope, Tally
 from streams.audit_log import KafkaAuditLog
 from streams.audit_parts import silences
+from streams.generations import read_catalogue
 from streams.repair import Repair
 
 _READ_SECONDS = 30.0

@@ -12,14 +12,14 @@ from index.catalogue import Build, Catalogue
 from index.model import IndexIdentity, first_head
 from index.port import IndexRecord, VersionedIndex
 from runtime.clock import Clock
-from runtime.kafka import KafkaAdmin, read_topic
+from runtime.kafka import KafkaAdmin
 from runtime.log_port import Log
 from runtime.settings import Settings
-from schemas.codec import encode
 from schemas.errors import ConfigError
 from schemas.records import Generation, GenerationState
 from schemas.sources import Sources
-from schemas.topics import CHANGES, COMMITS, GENERATIONS, HIDES, Topics, mutations_topic
+from schemas.topics import CHANGES, COMMITS, HIDES, Topics, mutations_topic
+from streams.generations import append_build, read_catalogue
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +122,6 @@ def check_standing(known: Build, wanted: Generation) -> None:
             f"generation {known.record.name} was made with another recipe ({known.record.recipe}) than this one "
             f"({wanted.recipe}): build a new one with `millstream replay --generation NAME`"
         )
-
-
-async def append_build(log: Log, record: Generation) -> None:
-    """Say in index.generations what a build is from now on."""
-    await log.append(GENERATIONS, 0, f"{record.name}-{record.incarnation}", encode(record))
-
-
-def read_catalogue(settings: Settings) -> Catalogue:
-    """What index.generations says now. Blocks. Raises TransientError, ConfigError."""
-    return Catalogue().extended(read_topic(settings, GENERATIONS))
 
 
 async def create_tenants(index: VersionedIndex, sources: Sources, clock: Clock) -> tuple[str, ...]:

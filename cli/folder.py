@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cli.bootstrap import read_catalogue
 from cli.console import err
 from cli.session import open_settings
 from connectors.changes import Accepted
@@ -26,6 +25,7 @@ from schemas.identity import Document
 from schemas.records import DeadLetter
 from schemas.sources import SourceConfig
 from schemas.topics import CHANGES, DLQ
+from streams.generations import read_catalogue
 
 _STALLED_SECONDS = 60.0
 _LOOK_SECONDS = 1.0

@@ -70,8 +70,8 @@ def replay(
 @app.command("list")
 def list_(as_json: bool = JSON) -> None:
     """List the builds there are."""
-    from cli.bootstrap import read_catalogue
     from cli.session import open_settings
+    from streams.generations import read_catalogue
 
     with errors_in_one_line():
         catalogue = read_catalogue(open_settings())

@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from cli.bootstrap import append_build, read_catalogue
 from cli.installing import install
 from index.catalogue import Build, Catalogue, needed
 from index.model import IndexIdentity
@@ -33,6 +32,7 @@ from schemas.topics import CHANGES, HIDES, mutations_topic
 from streams import build as building
 from streams.build import SilentCommits
 from streams.commit_log import LastingLog, LogCommits
+from streams.generations import append_build, read_catalogue
 from streams.groups import hides_group, prepare_group
 from streams.recipe_file import keep_recipe
 from streams.supervisor import Kept, keep, stage_command
@@ -247,10 +247,7 @@ async def _end_reached(
         return (await index.acknowledged()).offsets
 
     async def hidden() -> Offsets:
-        """What retention has removed nobody can have, and nobody needs."""
-        done = await _of_group(admin, hides_group(build), HIDES)
-        begins = await asyncio.to_thread(admin.begin_offsets, HIDES)
-        return {at: max(begin, done.get(at, 0)) for at, begin in begins.items()}
+        return await asyncio.to_thread(admin.reached, hides_group(build), HIDES)
 
     await _until_reached(applied, wanted, watched, build)
     await _until_reached(hidden, hides, watched, build)

@@ -54,26 +54,20 @@ async def heads_of(index: VersionedIndex) -> dict[Tenant, Head]:
     return found
 
 
-def behind_what_was_told(
-    heads: Mapping[Tenant, Head], told: Iterable[Record], identity: IndexIdentity
-) -> frozenset[Tenant]:
-    """Tenants whose head is behind a commit of this build. Pure."""
-    return frozenset(commit.tenant for commit in _lost(heads, told, identity))
-
-
 def lost_offsets(
     heads: Mapping[Tenant, Head], told: Iterable[Record], identity: IndexIdentity
 ) -> Mapping[int, int] | None:
     """See `lost_from`. A hide that is lost has no offset here. Pure."""
     is_older, first = False, dict[int, int]()
-    for commit in _lost(heads, told, identity):
+    for commit in lost_commits(heads, told, identity):
         is_older, at = True, commit.mutation
         if at.topic != HIDES:
             first[at.partition] = min(at.offset, first.get(at.partition, at.offset))
     return first if is_older else None
 
 
-def _lost(heads: Mapping[Tenant, Head], told: Iterable[Record], identity: IndexIdentity) -> Iterator[Commit]:
+def lost_commits(heads: Mapping[Tenant, Head], told: Iterable[Record], identity: IndexIdentity) -> Iterator[Commit]:
+    """Commits of this build that a tenant's head is behind. Pure."""
     for commit in told:
         if (
             isinstance(commit, Commit)

@@ -50,9 +50,8 @@ class KafkaReach:
         return Ends(mutations, self._admin.end_offsets(HIDES))
 
     def hides_of(self, build: IndexIdentity) -> Mapping[int, int]:
-        """See `LogReach`. What retention has removed nobody can have, and nobody needs."""
-        done = self._admin.group_offsets(hides_group(build), HIDES)
-        return {at: max(begin, done.get(at, 0)) for at, begin in self._admin.begin_offsets(HIDES).items()}
+        """See `LogReach`."""
+        return self._admin.reached(hides_group(build), HIDES)
 
 
 def _has(acknowledged: Mapping[int, int], wanted: Mapping[int, int]) -> bool:

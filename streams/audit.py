@@ -16,8 +16,8 @@ from index.audit.compare import Registers, Told, commit_findings, register_findi
 from index.audit.findings import Finding, Kind
 from index.audit.walk import SEQS_AT_ONCE, STRETCH, StoreWalk, Walked
 from index.model import DocumentRow, Head, Published, RowId, Seq
+from index.newest_position import NewestPosition
 from index.port import VersionedIndex
-from index.reader import Reader
 from runtime.clock import Clock
 from runtime.log_port import StoredRecord
 from schemas.errors import TransientError
@@ -106,7 +106,7 @@ class Audit:
         self._clock = clock
         self._scope = scope
         self._walk = StoreWalk(index)
-        self._position = Reader(index, clock).position
+        self._position = NewestPosition(index).read
         self._looked: dict[Tenant, Seq] = {}
         self._epochs: dict[tuple[Tenant, int], float] = {}
         """When a writer's epoch was first seen."""

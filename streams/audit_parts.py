@@ -5,22 +5,21 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
-from index.catalogue import Catalogue
 from index.port import CommitLog
 from index.weaviate import open_index
 from runtime.clock import Clock
 from runtime.declarations import load_sources
-from runtime.kafka import read_topic
 from runtime.log_port import Log
 from runtime.metrics import Metrics
 from runtime.settings import Settings
 from runtime.watched_files import WatchedFiles
 from schemas.identity import Source, Tenant
 from schemas.sources import Sources
-from schemas.topics import GENERATIONS, Topics
+from schemas.topics import Topics
 from streams.audit import Audit, Scope
 from streams.audit_log import KafkaAuditLog
 from streams.auditing import Auditing, Means, Settler
+from streams.generations import read_catalogue
 from streams.repair import Repair
 from streams.window import Crash
 
@@ -69,8 +68,7 @@ def auditing(
     silence = Silences(settings.sources_file, lambda: load_sources(settings), metrics)
 
     async def is_live() -> bool:
-        records = await asyncio.to_thread(lambda: list(read_topic(settings, GENERATIONS)))
-        live = Catalogue().extended(records).live
+        live = (await asyncio.to_thread(read_catalogue, settings)).live
         return live is not None and live.identity == index.identity
 
     urgent = KafkaAuditLog(settings, index.identity, _URGENT_SHARE)

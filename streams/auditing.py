@@ -14,8 +14,8 @@ import structlog
 
 from index.audit.findings import OF_CONTENT, OF_HISTORY, Finding, Kind
 from index.model import Seq
+from index.newest_position import NewestPosition
 from index.port import CommitLog, VersionedIndex
-from index.reader import Reader
 from index.states import states_at
 from runtime.clock import Clock
 from runtime.metrics import ALERTS, AUDIT_CYCLE_SECONDS, AUDIT_FINDINGS, AUDIT_REPAIRS, Metrics
@@ -134,7 +134,7 @@ class Settler:
 
     async def _repair_tenant(self, tenant: Tenant, findings: Collection[Finding]) -> set[Document]:
         """Documents to append again, because a row that was theirs is gone."""
-        published = await Reader(self.index, self.clock).position(tenant)
+        published = await NewestPosition(self.index).read(tenant)
         lost = [one.seq for one in findings if one.kind is Kind.LOST_COMMIT and one.seq is not None]
         broken = [one.seq for one in findings if one.kind in OF_HISTORY and one.seq is not None]
         told = [seq for seq in lost if seq not in broken]
@@ -155,7 +155,7 @@ class Settler:
     async def _end_histories(self) -> None:
         """What was in force between a lost row and its repair nobody can say: once it is repaired, history begins."""
         for tenant, ending in tuple(self._endings.items()):
-            published = await Reader(self.index, self.clock).position(tenant)
+            published = await NewestPosition(self.index).read(tenant)
             states = await states_at(self.index, published, tenant, ending.documents, published.seq)
             if all(document in states and states[document].from_seq > ending.after for document in ending.documents):
                 await self.means.begin_history(tenant)

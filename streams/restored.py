@@ -14,15 +14,15 @@ from index.catalogue import Build, Catalogue, needed, restored
 from index.groups import apply_group, hides_group
 from index.port import CommitLog, VersionedIndex
 from index.went_back import heads_of, milliseconds, published_last
-from runtime.kafka import KafkaAdmin, read_topic
+from runtime.kafka import KafkaAdmin
 from runtime.log_port import Log
 from runtime.settings import Settings
-from schemas.codec import encode
 from schemas.errors import MillstreamError, TransientError
 from schemas.identity import Tenant
-from schemas.records import Commit, Generation, GenerationState, TakeOver
-from schemas.topics import GENERATIONS, HIDES, Topics, mutations_topic
+from schemas.records import Commit, GenerationState, TakeOver
+from schemas.topics import HIDES, Topics, mutations_topic
 from streams.background import Background
+from streams.generations import append_build, read_catalogue
 from streams.window import Crash, LeaseEndedError
 
 _LOOK_SECONDS = 0.5
@@ -163,7 +163,9 @@ class Restoration:
         is_live = catalogue.live is not None and catalogue.live.identity == build.identity
         # Of a build that answered once and does not now: its record would make it answer again.
         state = build.record.state if is_live else GenerationState.BUILDING
-        await self._append(build.record.model_copy(update={"acknowledged": asked, "state": state, "at": self._now()}))
+        await append_build(
+            self._log, build.record.model_copy(update={"acknowledged": asked, "state": state, "at": self._now()})
+        )
 
     async def is_under_way(self) -> bool:
         """Whether the build is restored and does not have all that it has to. Raises TransientError."""
@@ -185,7 +187,7 @@ class Restoration:
         build = (await self._catalogue()).builds[self._index.identity]
         ended = restored(done)
         left = {name: offset for name, offset in build.record.acknowledged.items() if name not in ended}
-        await self._append(build.record.model_copy(update={"acknowledged": left, "at": self._now()}))
+        await append_build(self._log, build.record.model_copy(update={"acknowledged": left, "at": self._now()}))
         log.info("store has caught up", build=str(self._index.identity), partitions=sorted(done))
         return False
 
@@ -194,15 +196,11 @@ class Restoration:
         acknowledged = (await self._index.acknowledged()).offsets
         if acknowledged.get(partition, 0) < asked.get(f"{self._topic}/{partition}", 0):
             return False
-        hides = await asyncio.to_thread(self._admin.group_offsets, hides_group(self._index.identity), HIDES)
-        begins = await asyncio.to_thread(self._admin.begin_offsets, HIDES)
-        return max(hides.get(partition, 0), begins.get(partition, 0)) >= asked.get(f"{HIDES}/{partition}", 0)
+        hides = await asyncio.to_thread(self._admin.reached, hides_group(self._index.identity), HIDES)
+        return hides.get(partition, 0) >= asked.get(f"{HIDES}/{partition}", 0)
 
     async def _catalogue(self) -> Catalogue:
-        return Catalogue().extended(await asyncio.to_thread(lambda: list(read_topic(self._settings, GENERATIONS))))
-
-    async def _append(self, record: Generation) -> None:
-        await self._log.append(GENERATIONS, 0, f"{record.name}-{record.incarnation}", encode(record))
+        return await asyncio.to_thread(read_catalogue, self._settings)
 
 
 class StoreKeeping(Background):

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from index.catalogue import Catalogue
 from index.model import IndexIdentity
 from index.port import VersionedIndex
-from runtime.kafka import KafkaAdmin, read_topic
+from runtime.kafka import KafkaAdmin
 from runtime.settings import Settings
 from schemas.errors import ConfigError
-from schemas.topics import GENERATIONS, Topics
+from schemas.topics import Topics
 from streams.core.recipe import recipe_fingerprint
+from streams.generations import read_catalogue
 
 TopicFacts = Mapping[str, tuple[str, int]]
 """Topic -> (topic id, partition count) on the broker."""
@@ -32,7 +32,7 @@ def check_topics(settings: Settings, topics: Topics, names: Sequence[str]) -> To
 def check_generation(settings: Settings, parts: Mapping[str, str]) -> None:
     """The recipe of the live generation, as index.generations has it. Blocks. Raises ConfigError and TransientError."""
     wanted = IndexIdentity(settings.generation, settings.incarnation)
-    found = Catalogue().extended(read_topic(settings, GENERATIONS)).builds.get(wanted)
+    found = read_catalogue(settings).builds.get(wanted)
     if found is None:
         raise ConfigError(
             f"generation {settings.generation} incarnation {settings.incarnation} does not exist: run `millstream up`"

@@ -123,8 +123,3 @@ def _bounded(rows: Sequence[DocumentRow]) -> Iterator[list[DocumentRow]]:
         chunks += len(row.manifest)
     if some:
         yield some
-
-
-def stretches(after: Seq, head: Seq, size: int = STRETCH) -> Iterator[tuple[Seq, Seq]]:
-    """Bounds that cover after < seq <= head, oldest first."""
-    return ((start, min(start + size, head)) for start in range(after, head, size))

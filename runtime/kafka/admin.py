@@ -129,6 +129,11 @@ class KafkaAdmin:
         found: ConsumerGroupTopicPartitions = self._result(outcome)
         return {entry.partition: entry.offset for entry in found.topic_partitions or () if entry.offset >= 0}
 
+    def reached(self, group: str, topic: str) -> dict[int, int]:
+        """How far a group is in each partition: what retention has removed nobody can have, and nobody needs."""
+        done = self.group_offsets(group, topic)
+        return {partition: max(begin, done.get(partition, 0)) for partition, begin in self.begin_offsets(topic).items()}
+
     def set_group_offsets(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
         """Let a group that has no members begin at these offsets; a group that has some keeps what it has."""
         wanted = [TopicPartition(self._prefix + topic, number, offset) for number, offset in offsets.items()]

@@ -1,7 +1,7 @@
 """A store that stands where a backup did: noticed by what index.commits tells, and gone back for."""
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -10,14 +10,14 @@ import pytest
 from index.catalogue import Build, restored
 from index.memory import MemoryIndex
 from index.memory_log import MemoryCommitLog
-from index.model import IndexIdentity, first_head
+from index.model import Head, IndexIdentity, first_head
 from index.reader import Reader
 from index.rows import PositionedMutation
-from index.went_back import behind_what_was_told, heads_of, lost_offsets, published_last
+from index.went_back import heads_of, lost_commits, lost_offsets, published_last
 from runtime.clock import ManualClock
 from schemas.errors import TransientError
 from schemas.identity import Tenant
-from schemas.records import Generation, GenerationState
+from schemas.records import Generation, GenerationState, Record
 from streams.restored import ConfirmedCommits, StoreWatch, StoreWentBackError, confirmed, stands_at
 from tests.unit.index.fakes import IDENTITY, TENANT, hide, mutation, new_index, writer_on
 
@@ -42,22 +42,26 @@ async def written(index: MemoryIndex, log: MemoryCommitLog, items: Collection[Po
         await writer.commit([item])
 
 
+def tenants_behind(heads: Mapping[Tenant, Head], told: Iterable[Record], identity: IndexIdentity) -> set[Tenant]:
+    return {commit.tenant for commit in lost_commits(heads, told, identity)}
+
+
 async def test_a_head_behind_what_was_told_means_that_the_store_went_back() -> None:
     index, log = await new_index(), MemoryCommitLog()
     await written(index, log, [mutation(1, "a", "one")])
     store = Store(index)
-    assert behind_what_was_told(await heads_of(index), log.records, IDENTITY) == frozenset()
+    assert tenants_behind(await heads_of(index), log.records, IDENTITY) == set()
     await written(index, log, [mutation(2, "a", "two")])
-    assert behind_what_was_told(await heads_of(index), log.records, IDENTITY) == frozenset()
+    assert tenants_behind(await heads_of(index), log.records, IDENTITY) == set()
     store.put_back()
-    assert behind_what_was_told(await heads_of(index), log.records, IDENTITY) == {TENANT}
-    assert behind_what_was_told(await heads_of(index), log.records, IndexIdentity("g1", "other")) == frozenset()
+    assert tenants_behind(await heads_of(index), log.records, IDENTITY) == {TENANT}
+    assert tenants_behind(await heads_of(index), log.records, IndexIdentity("g1", "other")) == set()
 
 
 async def test_a_tenant_whose_shard_is_not_in_the_backup_went_back_too() -> None:
     index, log = await new_index(), MemoryCommitLog()
     await written(index, log, [mutation(3, "a", "one")])
-    assert behind_what_was_told({}, log.records, IDENTITY) == {TENANT}
+    assert tenants_behind({}, log.records, IDENTITY) == {TENANT}
 
 
 def test_an_empty_store_was_never_published_to() -> None:
@@ -81,7 +85,7 @@ async def test_nothing_is_taken_over_and_no_offset_told_where_the_store_went_bac
     index, log = await new_index(), MemoryCommitLog()
 
     async def went_back() -> bool:
-        return bool(behind_what_was_told(await heads_of(index), log.records, IDENTITY))
+        return bool(tenants_behind(await heads_of(index), log.records, IDENTITY))
 
     store, watch = Store(index), StoreWatch(index, went_back)
     writer = writer_on(index, ConfirmedCommits(log, watch))
@@ -103,7 +107,7 @@ async def test_an_offset_that_comes_to_the_store_put_back_loses_nothing_that_was
     index, log = await new_index(), MemoryCommitLog()
 
     async def went_back() -> bool:
-        return bool(behind_what_was_told(await heads_of(index), log.records, IDENTITY))
+        return bool(tenants_behind(await heads_of(index), log.records, IDENTITY))
 
     writer = writer_on(index, log)
     await writer.commit([mutation(7, "a", "one")])
@@ -151,10 +155,10 @@ async def test_a_reader_refuses_a_store_that_shows_less_than_it_has_seen() -> No
 
 def test_a_restored_build_is_marked_for_each_partition_beside_what_it_needs() -> None:
     record = Generation(name="g1", incarnation="i1", state=GenerationState.LIVE, recipe="r", at=AT)
-    assert Build(record, 0).restored == frozenset()
+    assert Build(record, 0).restored == set()
     asked = {"index.mutations.g1/0": 5, **restored({0, 3})}
     assert Build(record.model_copy(update={"acknowledged": asked}), 1).restored == {0, 3}
 
 
 def test_tenants_are_told_apart() -> None:
-    assert behind_what_was_told({Tenant("other"): first_head(Tenant("other"), AT)}, [], IDENTITY) == frozenset()
+    assert tenants_behind({Tenant("other"): first_head(Tenant("other"), AT)}, [], IDENTITY) == set()
