@@ -31,7 +31,12 @@ NEAR_SECONDS = 2.0
 """How long a new build may take to reach the log end just seen, before requests wait for it; or it is looked at again a
 second later."""
 HOLD_SECONDS = 1.5
-"""How long requests wait at most for the switch. A build is told to have something 0.5 s after it has it."""
+"""How long requests wait at most for the switch, at the first attempt. A build is told to have something 0.5 s after it
+has it."""
+MAX_HOLD_SECONDS = 4.0
+"""At later attempts both times are doubled, so that a switch comes about where everything takes long; requests never
+wait longer than this."""
+_MAX_NEAR_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 LINGER_SECONDS = 30.0
 """How long what was live stays open for requests under way."""
@@ -68,6 +73,8 @@ class Live:
         self._reach = reach
         self._went_back = went_back
         self._near_seconds, self._hold_seconds = near_seconds, hold_seconds
+        self._attempts = 0
+        """How often the build to switch to was not there in time."""
         self._catalogue = Catalogue()
         self._is_in_trouble = False
         self._is_open = asyncio.Event()
@@ -157,6 +164,7 @@ class Live:
         if live.restored:
             return
         if self._current is not None and self._current.index.identity == live.identity:
+            await self._close_next()
             await self._look_back(self._current)
             return
         opened = await self._opened(live.identity)
@@ -164,10 +172,22 @@ class Live:
             return
         if self._current is None:
             self._swap(opened)
-        elif await self._reaches_the_end(opened, self._near_seconds):
+        else:
+            await self._switch(opened)
+
+    async def _switch(self, opened: Opened) -> None:
+        """Once it has what lies in the log; requests wait for the last of it."""
+        longer = 2.0 ** min(self._attempts, 10)
+        hold_seconds = max(self._hold_seconds, min(self._hold_seconds * longer, MAX_HOLD_SECONDS))
+        if await self._reaches_the_end(opened, min(self._near_seconds * longer, _MAX_NEAR_SECONDS)):
             async with self._holding():
-                if await self._reaches_the_end(opened, self._hold_seconds):
+                if await self._reaches_the_end(opened, hold_seconds):
                     self._swap(opened)
+                    return
+        self._attempts += 1
+        log.warning(
+            "a switch waits: the new build is behind the log", build=str(opened.index.identity), attempts=self._attempts
+        )
 
     async def _look_back(self, current: Opened) -> None:
         """Where the connection to the store was lost, another one may stand there: a backup, before anybody who writes
@@ -189,11 +209,16 @@ class Live:
 
     async def _opened(self, identity: IndexIdentity) -> Opened:
         if self._next is not None and self._next.index.identity != identity:
+            await self._close_next()
+        if self._next is None:
+            self._next, self._attempts = self._open(identity), 0
+        return self._next
+
+    async def _close_next(self) -> None:
+        """Of a switch that was called off."""
+        if self._next is not None:
             await self._next.index.close()
             self._next = None
-        if self._next is None:
-            self._next = self._open(identity)
-        return self._next
 
     async def _is_covered(self, opened: Opened, live: Build) -> bool:
         """Whether it can be asked and has what the switch asks. Raises ConfigError, TransientError."""

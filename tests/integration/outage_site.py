@@ -63,6 +63,8 @@ class Site:
     """From the processes to the store."""
     runner: asyncio.Runner
     """One event loop for every look at the index: gRPC's poller belongs to the first."""
+    folder: Path
+    """Of its settings and logs."""
     stages: dict[str, StageRun] = field(default_factory=dict)
     others: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -137,6 +139,10 @@ class Site:
         if run.process.poll() is not None:
             self.stages[stage] = StageRun(stage, self.environment, run.log)
 
+    def log_of(self, process: str) -> Path:
+        """What `serving` or `connectors.webhook` printed."""
+        return self.folder / f"{process}.log"
+
     def pids(self) -> dict[str, int]:
         """Of the stages; fails where one ended."""
         for name, run in self.stages.items():
@@ -195,7 +201,7 @@ def _running(environment: Mapping[str, str], folder: Path, stack: Stack, line: S
         "MILLSTREAM_LOG_DIR": str(folder / "logs"),
         "MILLSTREAM_WEAVIATE_GRPC": line.address,
     }
-    site = Site(settings_from(own), own, stack, line, asyncio.Runner())
+    site = Site(settings_from(own), own, stack, line, asyncio.Runner(), folder)
     site.runner.run(install(site.settings, parse_sources(DECLARED)))
     try:
         for stage in ("prepare", "apply", "hide"):

@@ -34,11 +34,15 @@ TENANT, SOURCE = Tenant("acme"), Source("wiki")
 PATIENCE_SECONDS = 120.0
 
 
-def eventually(what: str, check: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait until `check` holds. Fails with `what` after `seconds`."""
+def eventually(
+    what: str, check: Callable[[], bool], seconds: float = PATIENCE_SECONDS, *, log: Path | None = None
+) -> None:
+    """Wait until `check` holds. Fails with `what`, and the end of `log`, after `seconds`."""
     deadline = time.monotonic() + seconds
     while not check():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        if time.monotonic() >= deadline:
+            said = "" if log is None else f"\n{log.read_text()[-3000:]}"
+            raise AssertionError(f"not within {seconds:.0f} s: {what}{said}")
         time.sleep(0.1)
 
 

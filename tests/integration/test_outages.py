@@ -332,7 +332,9 @@ def test_a_switch_of_builds_shows_nobody_again_what_was_deleted(site: Site, tmp_
         work = pool.submit(delete_and_look)
         try:
             done = site.runner.run(rebuild(after, site.environment, (), Watched(), then_switch=True))
-            eventually("the new build answers", lambda: answers_from(site) == after.incarnation)
+            eventually(
+                "the new build answers", lambda: answers_from(site) == after.incarnation, log=site.log_of("serving")
+            )
             time.sleep(1)
         finally:
             stop.set()

@@ -208,6 +208,29 @@ async def test_a_switch_that_does_not_come_about_in_time_lets_requests_go_on() -
     await one.live.close()
 
 
+async def test_where_everything_takes_long_each_attempt_to_switch_waits_longer() -> None:
+    one = await replica(hold_seconds=0.01)
+    one.say(SECOND, LIVE)
+    one.log.after_asking = dict.fromkeys(range(1, 99), 1)
+
+    async def slowly() -> None:
+        while True:
+            ends = one.log.mutations.get(0, 0)
+            await asyncio.sleep(0.1)
+            await one.indexes[SECOND].put_acknowledged(0, ends)
+
+    applying = asyncio.create_task(slowly())
+    await one.live.look()
+    assert await one.answers_from() == FIRST
+    looks = 0
+    while await one.answers_from() == FIRST:
+        looks += 1
+        assert looks < 20
+        await one.live.look()
+    applying.cancel()
+    await one.live.close()
+
+
 async def test_a_broker_that_does_not_know_the_topic_ends_a_start_and_no_replica_that_answers() -> None:
     one = await replica()
     one.is_refused = True
