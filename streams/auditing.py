@@ -6,8 +6,8 @@ found twice is an alert. Only the live build's findings are repaired: another on
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
@@ -127,7 +127,9 @@ class Settler:
             documents |= await self._repair_tenant(tenant, of_tenant)
         if len(documents) > _AT_ONCE:
             log.error("audit found too much to repair", documents=len(documents), at_once=_AT_ONCE)
-        appended = await self.means.repair.documents(sorted(documents)[:_AT_ONCE]) if documents else {}
+        sought = sorted(documents)[:_AT_ONCE]
+        appended = await self.means.repair.documents(sought) if sought else {}
+        self._wait_no_more_for(document for document in sought if document not in appended)
         self.metrics.count(AUDIT_REPAIRS, len(appended))
         for document, at in appended.items():
             log.info("audit repairs", tenant=document.tenant, source=document.source, at=str(at))
@@ -151,6 +153,12 @@ class Settler:
         documents = await documents_at(self.means.reads, self.index, tenant, broken)
         self._endings[tenant] = _Ending(frozenset(documents), published.seq)
         return documents
+
+    def _wait_no_more_for(self, lost: Iterable[Document]) -> None:
+        """Of a document that the log does not know nothing comes: history begins where the others are repaired."""
+        gone = frozenset(lost)
+        for tenant, ending in self._endings.items():
+            self._endings[tenant] = replace(ending, documents=ending.documents - gone)
 
     async def _end_histories(self) -> None:
         """What was in force between a lost row and its repair nobody can say: once it is repaired, history begins."""

@@ -217,6 +217,15 @@ async def test_a_head_ahead_of_its_rows_ends_history_once_what_was_lost_is_repai
     assert world.begun == [TENANT]
 
 
+async def test_history_ends_although_the_log_no_longer_knows_a_lost_document(world: World) -> None:
+    row = await world.state("a")
+    await world.here.index.remove_documents(TENANT, [row.id])
+    records = world.here.log._partitions[CHANGES, topics().partition(CHANGES, document=row.document)]
+    records[:] = [record for record in records if record.key != row.document.key]
+    await world.settler().settle(await world.audit().cycle())
+    assert world.begun == [TENANT]
+
+
 async def test_a_head_of_which_nobody_tells_ends_history_at_once(world: World) -> None:
     head = await world.head()
     await world.here.index.put_head(replace(head, seq=head.seq + 1))
