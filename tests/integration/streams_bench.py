@@ -1,5 +1,6 @@
 """What the integration tests of the stages share: stage processes, changes to post, ways to look at the outcome."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -8,7 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -93,6 +95,34 @@ class StageRun:
         return self.process.wait(timeout=60)
 
 
+class Stages:
+    """Stage processes of a test or a module."""
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self.environment = environment
+        self.folder = folder
+        self.runs: list[StageRun] = []
+
+    def start(self, stage: str, **more: str) -> StageRun:
+        """One with `more` in its environment."""
+        run = StageRun(stage, {**self.environment, **more}, self.folder / f"{len(self.runs)}-{stage}.log")
+        self.runs.append(run)
+        return run
+
+    async def ready(self, stage: str) -> StageRun:
+        """One that is ready."""
+        return await asyncio.to_thread(self.start(stage).until_ready)
+
+    def running(self) -> list[StageRun]:
+        """Those that were not ended."""
+        return [run for run in self.runs if run.process.poll() is None]
+
+    def kill(self) -> None:
+        """End what still runs."""
+        for run in self.running():
+            run.kill()
+
+
 def change(doc: str, body: str, op: Op = Op.UPSERT, *, acl: tuple[str, ...] | None = None) -> DocumentChange:
     """A change of one document of acme's wiki."""
     return DocumentChange(
@@ -156,3 +186,14 @@ class Bench:
     def letters(self) -> list[DeadLetter]:
         """Every dead letter."""
         return [decode(record.value or b"", DeadLetter) for record in read_topic(self.settings, DLQ)]
+
+
+@asynccontextmanager
+async def open_bench(settings: Settings) -> AsyncIterator[Bench]:
+    """A bench on a producer of its own."""
+    log = LogProducer(settings)
+    await log.start()
+    try:
+        yield Bench(settings, log)
+    finally:
+        await log.stop()

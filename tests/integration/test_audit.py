@@ -14,7 +14,6 @@ from index.model import Published
 from index.reader import Reader
 from index.weaviate import WeaviateIndex, open_index
 from infra.local.stack import Stack
-from runtime.aio_kafka import LogProducer
 from runtime.clock import SystemClock
 from runtime.declarations import load_topics
 from runtime.settings import Settings
@@ -22,7 +21,7 @@ from schemas.versions import Op
 from streams.audit import Audit, Scope
 from streams.audit_log import KafkaAuditLog
 from tests.integration.audit_plants import head_ahead, lost_row, resurrection, vector_hole
-from tests.integration.streams_bench import SOURCES, TENANT, Bench, StageRun, change, eventually
+from tests.integration.streams_bench import SOURCES, TENANT, Bench, StageRun, Stages, change, eventually, open_bench
 
 pytestmark = [pytest.mark.parts, pytest.mark.timeout(240)]
 
@@ -36,10 +35,8 @@ def environment(stack_environment: Mapping[str, str], stack_settings: Settings) 
 
 @pytest.fixture
 async def bench(stack_settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[Bench]:
-    log = LogProducer(stack_settings)
-    await log.start()
-    yield Bench(stack_settings, log)
-    await log.stop()
+    async with open_bench(stack_settings) as bench:
+        yield bench
 
 
 @pytest.fixture
@@ -50,23 +47,10 @@ async def index(stack_settings: Settings) -> AsyncIterator[WeaviateIndex]:
 
 
 @pytest.fixture
-def stages(environment: Mapping[str, str], tmp_path: Path) -> Iterator["Stages"]:
+def stages(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Stages]:
     stages = Stages(environment, tmp_path)
     yield stages
-    for run in stages.runs:
-        run.stop()
-
-
-class Stages:
-    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
-        self.environment = environment
-        self.folder = folder
-        self.runs: list[StageRun] = []
-
-    def start(self, stage: str, **more: str) -> StageRun:
-        run = StageRun(stage, {**self.environment, **more}, self.folder / f"{len(self.runs)}-{stage}.log")
-        self.runs.append(run)
-        return run
+    stages.kill()
 
 
 async def audit(index: WeaviateIndex, settings: Settings) -> list[Finding]:

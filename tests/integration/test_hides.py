@@ -8,12 +8,11 @@ import pytest
 
 from cli.installing import install
 from index.model import ContentState, DocumentRow
-from runtime.aio_kafka import LogProducer
 from runtime.settings import Settings
 from schemas.records import Coordinates, DocumentChange
 from schemas.topics import HIDES
 from schemas.versions import Op
-from tests.integration.streams_bench import SOURCES, Bench, StageRun, change, eventually
+from tests.integration.streams_bench import SOURCES, Bench, Stages, change, eventually, open_bench
 
 pytestmark = [pytest.mark.parts, pytest.mark.timeout(240)]
 
@@ -28,35 +27,15 @@ def environment(stack_environment: Mapping[str, str], stack_settings: Settings) 
 
 @pytest.fixture
 async def bench(stack_settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[Bench]:
-    log = LogProducer(stack_settings)
-    await log.start()
-    yield Bench(stack_settings, log)
-    await log.stop()
+    async with open_bench(stack_settings) as bench:
+        yield bench
 
 
 @pytest.fixture
-def runs(environment: Mapping[str, str], tmp_path: Path) -> Iterator["Runs"]:
-    started = Runs(environment, tmp_path)
+def runs(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Stages]:
+    started = Stages(environment, tmp_path)
     yield started
-    for run in started.runs:
-        if run.process.poll() is None:
-            run.kill()
-
-
-class Runs:
-    """Stage processes of one test."""
-
-    def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
-        self._environment = environment
-        self._logs = logs
-        self.runs: list[StageRun] = []
-
-    async def start(self, stage: str) -> StageRun:
-        """One that is ready."""
-        run = StageRun(stage, self._environment, self._logs / f"{len(self.runs)}-{stage}.log")
-        self.runs.append(run)
-        await asyncio.to_thread(run.until_ready)
-        return run
+    started.kill()
 
 
 async def newest(bench: Bench) -> dict[str, DocumentRow]:
@@ -81,8 +60,8 @@ async def post_all(bench: Bench, *records: DocumentChange) -> list[Coordinates]:
     return [await bench.post(record) for record in records]
 
 
-async def test_deletes_and_revocations_do_not_wait_for_what_is_to_be_prepared(bench: Bench, runs: Runs) -> None:
-    prepare, apply, hide = await asyncio.gather(runs.start("prepare"), runs.start("apply"), runs.start("hide"))
+async def test_deletes_and_revocations_do_not_wait_for_what_is_to_be_prepared(bench: Bench, runs: Stages) -> None:
+    prepare, apply, hide = await asyncio.gather(runs.ready("prepare"), runs.ready("apply"), runs.ready("hide"))
     kept = [change(f"hide-{n}.txt", f"Edition {n}.", acl=("staff", "board")) for n in range(4)]
     await post_all(bench, *kept)
     await asyncio.to_thread(eventually, "everything is acknowledged", lambda: acknowledged(bench))
@@ -107,14 +86,14 @@ async def test_deletes_and_revocations_do_not_wait_for_what_is_to_be_prepared(be
     assert bench.lag() > BACKLOG, "nothing was prepared"
 
     apply.kill()
-    apply = await runs.start("apply")
+    apply = await runs.ready("apply")
     await bench.post(change("hide-3.txt", "", Op.DELETE))
     await until_readable(bench, "hide-3.txt", "staff", readable=False)
     await bench.post(change("hide-3.txt", "It is back.", acl=("public",)))
     hide.kill()
-    await runs.start("hide")
+    await runs.ready("hide")
 
-    await runs.start("prepare")
+    await runs.ready("prepare")
     await asyncio.to_thread(eventually, "everything is acknowledged", lambda: acknowledged(bench), 120)
     await until_readable(bench, "hide-3.txt", "public", readable=True)
     rows = await newest(bench)

@@ -3,14 +3,12 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator, Mapping
-from pathlib import Path
 
 import psutil
 import pytest
 
 from cli.installing import install
 from index.weaviate import open_index
-from runtime.aio_kafka import LogProducer
 from runtime.settings import PACKAGED_TOPICS, Settings, settings_from
 from schemas.errors import ConfigError
 from schemas.records import Coordinates
@@ -19,7 +17,7 @@ from schemas.versions import Op
 from streams.recipe import recipe_of
 from streams.startup import check_generation, check_index, check_topics
 from streams.supervisor import STAGES
-from tests.integration.streams_bench import SOURCES, Bench, StageRun, change, eventually
+from tests.integration.streams_bench import SOURCES, Bench, StageRun, Stages, change, eventually, open_bench
 
 pytestmark = [pytest.mark.parts, pytest.mark.timeout(240)]
 
@@ -33,38 +31,21 @@ def environment(stack_environment: Mapping[str, str], stack_settings: Settings) 
 
 @pytest.fixture
 async def bench(stack_settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[Bench]:
-    log = LogProducer(stack_settings)
-    await log.start()
-    yield Bench(stack_settings, log)
-    await log.stop()
+    async with open_bench(stack_settings) as bench:
+        yield bench
 
 
 @pytest.fixture(scope="module")
-def stages(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator["Stages"]:
-    runs = Stages(environment, tmp_path_factory.mktemp("stages"))
-    yield runs
-    for run in runs.runs:
-        if run.process.poll() is None:
-            run.kill()
+def stages(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
+    """Shared by the tests of this module."""
+    stages = Stages(environment, tmp_path_factory.mktemp("stages"))
+    yield stages
+    stages.kill()
 
 
-class Stages:
-    """Starts stage processes, shared by the tests of this module; what still runs at its end is killed."""
-
-    def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
-        self.environment = environment
-        self.logs = logs
-        self.runs: list[StageRun] = []
-
-    def start(self, stage: str, **more: str) -> StageRun:
-        run = StageRun(stage, {**self.environment, **more}, self.logs / f"{len(self.runs)}-{stage}.log")
-        self.runs.append(run)
-        return run
-
-    def both(self) -> list[StageRun]:
-        """The processes that run now; where none do, one of each stage."""
-        running = [run for run in self.runs if run.process.poll() is None]
-        return running or [self.start("prepare"), self.start("apply")]
+def both(stages: Stages) -> list[StageRun]:
+    """The processes that run now; where none do, one of each stage."""
+    return stages.running() or [stages.start("prepare"), stages.start("apply")]
 
 
 async def test_killed_stages_lose_nothing_and_duplicate_nothing(bench: Bench, stages: Stages) -> None:
@@ -108,7 +89,7 @@ async def test_killed_stages_lose_nothing_and_duplicate_nothing(bench: Bench, st
 async def test_poison_lies_in_the_dead_letters_with_its_coordinates_and_the_rest_flows_on(
     bench: Bench, stages: Stages
 ) -> None:
-    running = stages.both()
+    running = both(stages)
     good = change("poison-good.txt", "Flows on.")
     partition = bench.topics.partition(CHANGES, document=good.document)
     expected = {
