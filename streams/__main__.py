@@ -54,8 +54,9 @@ async def _run(stage: str, log_name: str) -> int:
         return await keep_builds(settings, metrics)
     from streams import stages
     from streams.awaiting import until_parts_answer
+    from streams.stage_parts import APPLY
 
-    await until_parts_answer(settings, store=stage == stages.APPLY)
+    await until_parts_answer(settings, store=stage == APPLY)
     process = await stages.build(stage, settings, metrics)
     return await process.run()
 
