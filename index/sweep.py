@@ -35,6 +35,11 @@ class Slice:
         """Whether rows are rewritten that as-of reads may be looking for."""
         return bool(self.chunks or self.documents)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left to do."""
+        return not (self.closes or self.removed)
+
 
 @dataclass(frozen=True, slots=True)
 class _Superseded:

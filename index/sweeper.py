@@ -16,6 +16,7 @@ from index.moments import HistoryUnavailableError, Moments
 from index.port import DeadRows, VersionedIndex
 from index.reader import READ_SECONDS
 from index.sweep import Marks, Slice, begun_at, dead_chunks, dead_documents, last_content, slices
+from index.undisturbed import STALE_SECONDS
 from runtime.clock import Clock
 from runtime.faults import Point, reach
 
@@ -25,6 +26,9 @@ _NO_HISTORY_SECONDS = 1.0
 _PAGE = 64
 """Seqs looked at together."""
 _REMOVED_AT_ONCE = 200
+
+_HELD_UP_SECONDS = STALE_SECONDS / 2
+"""A writer that has paused for so long closes no more rows in this run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +180,21 @@ class Sweeper:
         """Close or remove what is superseded, older ones first."""
         began = head
         while goes_on():
+            since = self._clock.monotonic()
             if not self._slices:
                 if head.swept_seq >= self._limit():
                     break
                 self._slices.extend(await self._load(head))
-            part = self._slices[0]
-            if part.closes and not head.is_sweeping:
+            if self._slices[0].closes and not head.is_sweeping:
+                since = self._clock.monotonic()
                 head = replace(head, sweeps=head.sweeps + 1)
                 await self._index.put_head(head)
                 reach(Point.SWEEP_3)
-            await self._carry_out(head, part)
+            if head.is_sweeping and self._clock.monotonic() - since > _HELD_UP_SECONDS:
+                break  # readers may take the run for ended: the next one goes on
+            part = self._slices[0] = await self._carry_out_some(head, self._slices[0])
+            if not part.is_empty:
+                continue
             reach(Point.SWEEP_4)
             self._slices.popleft()
             head = replace(head, swept_seq=max(head.swept_seq, part.swept_seq))
@@ -202,15 +211,20 @@ class Sweeper:
         still_open = await self._index.open_places({place.document for place in changed}, at_most=upto)
         return slices(Published(head), changed, still_open, upto=upto, history_from=self._end(), size=self._policy.rows)
 
-    async def _carry_out(self, head: Head, part: Slice) -> None:
+    async def _carry_out_some(self, head: Head, part: Slice) -> Slice:
+        """One call to the store; what is left."""
         if part.chunks:
             await self._index.close_chunks(head.tenant, part.chunks)
+            self.closed += len(part.chunks)
+            return replace(part, chunks={})
         if part.documents:
             await self._index.close_documents(head.tenant, part.documents)
+            self.closed += len(part.documents)
+            return replace(part, documents={})
         if part.removed:
             await self._index.remove_chunks(head.tenant, part.removed)
-        self.closed += len(part.chunks) + len(part.documents)
-        self.removed += len(part.removed)
+            self.removed += len(part.removed)
+        return replace(part, removed=())
 
     async def _expire(self, head: Head, goes_on: Callable[[], bool]) -> None:
         """Remove chunk rows that were closed, and that history has ended for."""

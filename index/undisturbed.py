@@ -5,6 +5,7 @@ The head says when a run begins and ends (`sweeps`). A read that saw it move, or
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from index.model import Published
@@ -13,12 +14,27 @@ from schemas.errors import BrokenIndexError, TransientError
 from schemas.identity import Tenant
 
 STALE_SECONDS = 5.0
-"""A run that is seen for so long has ended with its writer: one takes a quarter of a second."""
+"""A run that is seen for so long has ended with its writer: one takes a quarter of a second, and a writer that was held
+up in one gives it up (index.sweeper).
+"""
+_COUNTED_SECONDS = 0.5
+"""Between two looks no more counts: a store that hung did not go on with the run either."""
 _GIVE_UP_SECONDS = 8.0
 _POLL_SECONDS = 0.01
 
 T = TypeVar("T")
+Run = tuple[int, int]
+"""The epoch of its writer, and which."""
 Position = Callable[[Tenant], Awaitable[Published]]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A run under way, when it was seen last, and for how long."""
+
+    run: Run
+    at: float
+    seconds: float = 0.0
 
 
 class Undisturbed:
@@ -27,8 +43,7 @@ class Undisturbed:
     def __init__(self, position: Position, clock: Clock) -> None:
         self._position = position
         self._clock = clock
-        self._running: dict[Tenant, tuple[tuple[int, int], float]] = {}
-        """Tenant -> a run that was seen, and when first."""
+        self._running: dict[Tenant, _Seen] = {}
 
     async def read(
         self, tenant: Tenant, read: Callable[[Published], Awaitable[T]], known: Published | None = None
@@ -64,12 +79,13 @@ class Undisturbed:
             self._running.pop(tenant, None)
             return True
         run, now = _run(published), self._clock.monotonic()
-        seen, since = self._running.get(tenant, (run, now))
-        if seen != run:
-            since = now
-        self._running[tenant] = (run, since)
-        return now - since >= STALE_SECONDS
+        seen = self._running.get(tenant)
+        if seen is None or seen.run != run:
+            seen = self._running[tenant] = _Seen(run, now)
+        seen.seconds += min(now - seen.at, _COUNTED_SECONDS)
+        seen.at = now
+        return seen.seconds >= STALE_SECONDS
 
 
-def _run(published: Published) -> tuple[int, int]:
+def _run(published: Published) -> Run:
     return published.head.epoch, published.head.sweeps

@@ -374,6 +374,33 @@ async def test_a_run_is_bounded_and_the_next_goes_on_where_it_ended(house: House
     assert len({count for count in closed if count}) > 4
 
 
+@pytest.mark.parametrize("call", ["put_head", "close_chunks"])
+async def test_a_writer_that_was_held_up_closes_nothing_more_in_that_run(house: House, call: str) -> None:
+    """Readers that have seen it under way for so long take it for ended, and read while rows are away."""
+    closed = list[tuple[str, int]]()
+    pause = 0.0
+
+    async def around(name: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        if name.startswith("close_"):
+            closed.append((name, (await house.head()).sweeps))
+        result = await work()
+        if name == call:
+            house.clock.advance(pause)
+        return result
+
+    house.writer = house.new_writer(Tapped(house.index, around))
+    await house.put(("a", ("tea",)))
+    await house.put(("a", ("milk",)))
+    house.clock.advance(WAIT)
+    pause = 3.0
+    await house.writer.sweep()
+    assert closed == [("close_chunks", 1)][: call == "close_chunks"]
+    pause = 0.0
+    await drain(house.writer, house.clock)
+    assert {name for name, _ in closed} == {"close_chunks", "close_documents"}
+    assert [sweeps for name, sweeps in closed if name == "close_documents"] == [3]
+
+
 async def test_an_idle_writer_is_told_when_to_sweep_next(house: House) -> None:
     await house.put(("a", ("tea",)))
     await house.sweep(0)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from index import undisturbed
@@ -321,7 +321,17 @@ def _busy(world: World) -> bool:
     return bool(world.steps.waiting[f"w{world.workers}"]) or bool(world.steps.waiting["store"])
 
 
-@given(st.lists(_EVENTS, min_size=5, max_size=60))
+_A_HANGING_STORE: list[Event] = [
+    ("commit", 0, ()),
+    ("commit", 0, ()),
+    ("meet", 2, ()),
+    ("wait", 5, ()),
+    ("read", 6, ()),
+]
+
+
+@example(events=_A_HANGING_STORE)
+@given(events=st.lists(_EVENTS, min_size=5, max_size=60))
 @settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 def test_whatever_happens_every_kept_position_reads_as_it_always_did(
     monkeypatch: pytest.MonkeyPatch, events: list[Event]

@@ -87,6 +87,24 @@ async def test_a_run_that_its_writer_did_not_live_to_end_is_waited_for_once() ->
     assert await reader.read(TENANT, read) - waited <= 1.5
 
 
+async def test_a_store_that_hung_during_a_run_did_not_end_it() -> None:
+    heads = Heads([run(3), run(3), run(4)])
+
+    async def position(tenant: Tenant) -> Published:
+        found = await heads.position(tenant)
+        if heads.clock.monotonic() == 0.0 and len(heads.found) == 1:
+            heads.clock.advance(STALE_SECONDS + 1)
+        return found
+
+    reads = list[int]()
+
+    async def read(published: Published) -> None:
+        reads.append(published.head.sweeps)
+
+    await Undisturbed(position, heads.clock).read(TENANT, read)
+    assert reads == [4]
+
+
 async def test_a_read_that_never_finds_a_quiet_moment_gives_up() -> None:
     heads = Heads([run(2 * number) for number in range(100)], seconds=0.5)
     with pytest.raises(TransientError):
