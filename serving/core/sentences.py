@@ -7,7 +7,7 @@ A chunk's blocks are parted by blank lines; the lines of one block are list item
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 _END = re.compile(r"(?<=[.!?…])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-Z0-9ÀÖØ-Þ])")
 _ABBREVIATION = re.compile(
@@ -64,10 +64,18 @@ def units(text: str) -> list[Unit]:
                 lead = lines.pop(0)
             found += _items(lines, number, lead)
         else:
-            paragraph = " ".join(lines)
-            found += [Unit(sentence, _ended(sentence), Kind.SENTENCE, number) for sentence in _sentences(paragraph)]
-            lead = paragraph if paragraph.endswith(":") else ""
+            for paragraph in _paragraphs(block):
+                found += [Unit(sentence, _ended(sentence), Kind.SENTENCE, number) for sentence in _sentences(paragraph)]
+                lead = paragraph if paragraph.endswith(":") else ""
     return found
+
+
+def _paragraphs(block: str) -> list[str]:
+    """Hard-wrapped lines joined; a rule parts what stands before it from what stands behind it."""
+    parts = groupby(
+        (line.strip() for line in block.splitlines() if line.strip()), key=lambda line: bool(_RULE.match(line))
+    )
+    return [" ".join(lines) for is_rule, lines in parts if not is_rule]
 
 
 def _is_list(lines: list[str]) -> bool:
@@ -86,7 +94,8 @@ def _items(lines: list[str], block: int, lead: str) -> list[Unit]:
 def _rows(lines: list[str], block: int) -> list[Unit]:
     header, *body = lines if len(lines) > 1 else ["", *lines]
     names = _split_cells(header)
-    return [Unit(row, _told(names, _split_cells(row)), Kind.ROW, block, header) for row in body if _CELLS in row]
+    rows = [" ".join(row.split()) for row in body if _CELLS in row]
+    return [Unit(row, _told(names, _split_cells(row)), Kind.ROW, block, header) for row in rows]
 
 
 def _split_cells(row: str) -> list[str]:

@@ -1,6 +1,6 @@
 """What of a chunk's text may be quoted."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from serving.core.sentences import Kind, units
@@ -53,6 +53,8 @@ def test_name_and_value_stand_on_their_own() -> None:
     assert told("E23: Compressor too hot") == ["E23: Compressor too hot."]
 
 
+@example("1\n:\na .")
+@example("1  | 1")
 @given(st.text(alphabet="ab AB.|\n-1:#", max_size=200))
 def test_every_quote_stands_in_the_text_white_space_aside(text: str) -> None:
     flat = " ".join(text.split())
