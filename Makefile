@@ -58,6 +58,7 @@ test: setup ## every test, on the real parts
 soak: setup ## what takes many minutes: kills at every step, reads during writes (SECONDS, READS, SEED), builds
 	$(BIN)/python -m tests.soak kills --seconds $(or $(SECONDS),1500) --seed $(or $(SEED),1)
 	$(BIN)/python -m tests.soak reads --reads $(or $(READS),100000) --seed $(or $(SEED),1)
+	$(BIN)/pytest tests/unit -n 2 --hypothesis-profile=anew
 	$(BIN)/pytest tests -m soak
 
 .PHONY: format

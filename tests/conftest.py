@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from infra.local.stack import Stack
 from runtime.settings import Settings, settings_from
+
+# CI tries the same cases each time, so that what fails has to do with the change; `make soak` tries new ones.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("anew", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("same")
 
 _NUMBERS = count(1)
 

@@ -57,6 +57,7 @@ def faults(installation: Installation, writers: Sequence[Writer]) -> list[Fault]
     return found
 
 
+@pytest.mark.soak
 def test_any_process_killed_while_events_come_in_loses_and_duplicates_nothing(
     installation: Installation, writers: list[Writer]
 ) -> None:

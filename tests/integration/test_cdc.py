@@ -118,29 +118,33 @@ def test_a_clear_takes_what_was_written_before_it_and_not_captured_yet(cdc: Cdc,
     assert [document.doc_id for document, newest in found.items() if cut(newest) is None] == ["501"]
 
 
-def test_ten_thousand_random_operations_in_interleaved_transactions_end_equal_to_the_tables(
-    cdc: Cdc, database: Database
+@pytest.mark.parametrize(
+    ("operations", "wide", "slim"),
+    [(3_000, "wide", "slim"), pytest.param(10_000, "broad", "narrow", marks=pytest.mark.soak)],
+)
+def test_random_operations_in_interleaved_transactions_end_equal_to_the_tables(
+    cdc: Cdc, database: Database, operations: int, wide: str, slim: str
 ) -> None:
     """The snapshots are taken while transactions run."""
-    workload.create(database, "wide", full=True)
-    workload.create(database, "slim", full=False)
+    workload.create(database, wide, full=True)
+    workload.create(database, slim, full=False)
     running_capture(cdc)
-    dsn = cdc.environment["MILLSTREAM_POSTGRES_DSN"]
-    both = (declared("wide", WITH_TENANT, tenants=list(TENANTS)), declared("slim", workload.COLUMNS))
+    dsn, names, each = cdc.environment["MILLSTREAM_POSTGRES_DSN"], (wide, slim), operations // 2
+    both = (declared(wide, WITH_TENANT, tenants=list(TENANTS)), declared(slim, workload.COLUMNS))
 
     async def run() -> int:
-        before = [Workload(dsn, name, 10**9, seed=1) for name in ("wide", "slim")]
-        running = [asyncio.create_task(each.run()) for each in before]
+        before = [Workload(dsn, name, 10**9, seed=1) for name in names]
+        running = [asyncio.create_task(work.run()) for work in before]
         await asyncio.to_thread(cdc.apply, *both)
-        for each in before:
-            each.operations = 0
+        for work in before:
+            work.operations = 0
         await asyncio.gather(*running)
-        after = [Workload(dsn, name, 5000, seed=2, at=emptied(cdc, name, 1000, 4000)) for name in ("wide", "slim")]
-        return sum(await asyncio.gather(*(each.run() for each in after)))
+        after = [Workload(dsn, name, each, seed=2, at=emptied(cdc, name, each // 5, 4 * each // 5)) for name in names]
+        return sum(await asyncio.gather(*(work.run() for work in after)))
 
-    assert asyncio.run(run()) >= 10_000
-    cdc.until_told("wide", lambda: workload.holds(database, "wide", tenants=True), 400)
-    cdc.until_told("slim", lambda: workload.holds(database, "slim", tenants=False), 400)
+    assert asyncio.run(run()) >= operations
+    cdc.until_told(wide, lambda: workload.holds(database, wide, tenants=True), 400)
+    cdc.until_told(slim, lambda: workload.holds(database, slim, tenants=False), 400)
     assert cdc.letters() == []
     values = [record.value or b"" for record in read_topic(cdc.settings, CHANGES)]
     assert not any(PLACEHOLDER.encode() in value for value in values)

@@ -8,6 +8,7 @@ import asyncio
 import json
 import math
 import os
+import resource
 import shutil
 import signal
 import threading
@@ -152,6 +153,7 @@ def set_shards(settings: Settings, status: str) -> None:
             assert answer.status == 200
 
 
+@pytest.mark.soak
 def test_a_store_put_back_from_a_backup_shows_nothing_old_and_gets_everything_again(site: Site, tmp_path: Path) -> None:
     data, backup = Place.under(site.stack.profile.state_dir, "weaviate").data, tmp_path / "backup"
     site.say("backup/kept", "The harbour bell rings at six.")
@@ -280,6 +282,58 @@ def kafka_away(site: Site, name: str, *, hangs: bool, seconds: float) -> None:
     assert "noon" in str(site.ask(question).body["answer"])
     if seconds < 20:
         assert site.pids() == pids, "a stage was ended"
+
+
+@pytest.mark.soak
+def test_a_kafka_that_answers_in_fits_and_starts_loses_nothing(site: Site) -> None:
+    site.say("fits/kept", "The slipway is greased in spring.")
+    site.until("it is answerable", "fits/kept", 200)
+    taken, stop = list[str](), threading.Event()
+
+    def stutter() -> None:
+        while not stop.is_set():
+            site.stack.kill("kafka", signal.SIGSTOP)
+            time.sleep(0.7)
+            site.stack.kill("kafka", signal.SIGCONT)
+            time.sleep(0.1)
+
+    with ThreadPoolExecutor(1) as pool:
+        stuttering = pool.submit(stutter)
+        try:
+            for number in range(8):
+                answer = site.ask("When is the slipway greased?", cache="bypass")
+                assert (answer.status, "spring" in str(answer.body["answer"])) == (200, True)
+                if is_taken(site, f"fits/{number}", f"Boat {number} is on the slipway."):
+                    taken.append(f"fits/{number}")
+        finally:
+            stop.set()
+            stuttering.result()
+    for stage in site.stages:
+        site.keep(stage)
+    assert taken, "it takes them, slowly"
+    site.until_settled()
+    for name in taken:
+        site.until("what was taken is answerable", name, 200)
+
+
+@pytest.mark.soak
+def test_a_kafka_whose_disk_is_full_takes_nothing_it_cannot_keep(site: Site) -> None:
+    """A broker that cannot write ends itself. A limit on the size of its files stands for the disk."""
+    site.say("room/kept", "The boathouse opens at six.")
+    site.until("it is answerable", "room/kept", 200)
+    broker = site.stack.parts["kafka"]
+    assert broker.pid is not None
+    resource.prlimit(broker.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+    with pytest.raises(TransientError, match="503"):
+        site.say("room/kept", "The boathouse opens at nine.")
+    answer = site.ask("When does the boathouse open?")
+    assert (answer.status, "six" in str(answer.body["answer"])) == (200, True)
+    site.stack.restart("kafka")
+    for stage in site.stages:
+        site.keep(stage)
+    eventually("the receiver takes it", lambda: is_taken(site, "room/kept", "The boathouse opens at nine."))
+    site.until_settled()
+    assert "nine" in str(site.ask("When does the boathouse open?").body["answer"])
 
 
 def is_taken(site: Site, doc_id: str, text: str) -> bool:
