@@ -131,6 +131,8 @@ def _head_on(base: Head | None, older: Sequence[Head], epoch: int, at: datetime)
         earlier=_published_by(base),
         published_at=at if base.seq == 0 else base.published_at,
         swept_seq=max(head.swept_seq for head in older),
+        # What a predecessor is closing may be away a moment longer: its run goes on until this writer ends it.
+        sweeps=int(any(head.is_sweeping for head in older)),
         history_from=max(head.history_from for head in older),
     )
 

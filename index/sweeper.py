@@ -19,6 +19,7 @@ from index.sweep import Marks, Slice, begun_at, dead_chunks, dead_documents, las
 from index.undisturbed import STALE_SECONDS
 from runtime.clock import Clock
 from runtime.faults import Point, reach
+from schemas.errors import BrokenIndexError
 
 NO_HISTORY = timedelta(0)
 _NO_HISTORY_SECONDS = 1.0
@@ -87,6 +88,8 @@ class Sweeper:
         """How long history was kept when its end was last looked for."""
         self._dead: deque[DeadRows] = deque()
         self._next_run = self._next_end = self._next_expiry = self._next_garbage = 0.0
+        self._inherited_until = 0.0
+        """When a run that a predecessor was in has ended, and with it the last call it may have made."""
         self.closed = self.removed = 0
         """Rows so far."""
 
@@ -96,6 +99,7 @@ class Sweeper:
         self._published, self._ends = Marks(), Marks()
         self._published.note(head.seq, now)
         self._ends.note(head.history_from, now)
+        self._inherited_until = now + _HELD_UP_SECONDS
         self._slices.clear()
         self._dead.clear()
         self._expired = 0
@@ -107,6 +111,8 @@ class Sweeper:
 
     def due_in(self, head: Head) -> float:
         """Seconds until a run may find work, or until history may be another."""
+        if head.is_sweeping:
+            return max(0.0, self._inherited_until - self._clock.monotonic())
         now, wait = self._clock.monotonic(), self._policy.wait_seconds
         times = [self._next_garbage, now + self._policy.history_seconds]
         if self._slices or self._dead or self._limit() > head.swept_seq:
@@ -157,7 +163,7 @@ class Sweeper:
     async def _kept_from(self, head: Head, keeps: timedelta) -> Seq:
         try:
             return (await self._moments.at(Published(head), self._clock.now() - keeps)).seq
-        except HistoryUnavailableError:
+        except (HistoryUnavailableError, BrokenIndexError):  # a lost row is for the audit to find
             return head.history_from
 
     async def _until_later(self, head: Head, end: Seq, keeps: timedelta) -> float:
@@ -178,9 +184,10 @@ class Sweeper:
 
     async def _supersede(self, head: Head, goes_on: Callable[[], bool]) -> Head:
         """Close or remove what is superseded, older ones first."""
-        began = head
+        began, since = head, self._clock.monotonic()
+        if head.is_sweeping and since < self._inherited_until:
+            return head
         while goes_on():
-            since = self._clock.monotonic()
             if not self._slices:
                 if head.swept_seq >= self._limit():
                     break

@@ -25,6 +25,8 @@ _SLOW_SECONDS = 5.0
 _REFUSED_SECONDS = 30.0
 """Until a hide that the store refused is tried again."""
 _SWEEP_AGAIN_SECONDS = 5.0
+_SWEEP_SECONDS = 1.0
+"""Longest of a run, of which readers of history wait for the end."""
 _NONE_YET = Failures()
 _TRIED_TOGETHER = Failures(permanent=1)
 
@@ -222,11 +224,15 @@ class TenantQueue:
         while self._histories:
             done = self._histories.popleft()
             try:
+                if self._lease.is_ending:
+                    raise LeaseEndedError
                 await self._writer.begin_history()
             except Exception as error:  # noqa: BLE001 - handed to whoever waits
-                done.set_exception(error)
+                if not done.done():
+                    done.set_exception(error)
             else:
-                done.set_result(None)
+                if not done.done():
+                    done.set_result(None)
 
     def _sweep_seconds(self) -> float:
         """How long a run may take now. Where mutations wait, as long as the commit before it: otherwise a tenant that
@@ -234,7 +240,7 @@ class TenantQueue:
         """
         if self._hides or self._lease.is_ending:
             return 0.0
-        return max(BUSY_SECONDS, self._committed_in) if self._waiting else IDLE_SECONDS
+        return max(BUSY_SECONDS, min(self._committed_in, _SWEEP_SECONDS)) if self._waiting else IDLE_SECONDS
 
     async def _sweep(self) -> None:
         """One run where it is due. It belongs to no record, so what goes wrong is told and not raised."""

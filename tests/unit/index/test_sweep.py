@@ -18,6 +18,7 @@ from index.reader import Reader
 from index.rows import PositionedHide
 from index.sweep import Marks, dead_chunks, dead_documents, last_content, slices
 from index.sweeper import SweepPolicy
+from index.undisturbed import STALE_SECONDS
 from index.writer import SupersededError, TenantWriter
 from runtime.clock import ManualClock
 from schemas.errors import AmbiguousWriteError, TransientError
@@ -399,6 +400,35 @@ async def test_a_writer_that_was_held_up_closes_nothing_more_in_that_run(house: 
     await drain(house.writer, house.clock)
     assert {name for name, _ in closed} == {"close_chunks", "close_documents"}
     assert [sweeps for name, sweeps in closed if name == "close_documents"] == [3]
+
+
+async def test_a_run_ends_before_readers_take_it_for_dead_however_much_time_it_has(house: House) -> None:
+    async def around(name: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        house.clock.advance(0.3 if name.startswith("close_") else 0.0)
+        return await work()
+
+    house.writer = house.new_writer(Tapped(house.index, around), rows=1)
+    for text in ("tea", "milk"):
+        await house.put(*((name, (text,)) for name in "abcdefghijklmnop"))
+    house.clock.advance(WAIT)
+    began = house.clock.monotonic()
+    await house.writer.sweep(lambda: 60.0)
+    assert 2.0 < house.clock.monotonic() - began < STALE_SECONDS - 1.0
+    assert not (await house.head()).is_sweeping
+
+
+async def test_a_run_that_a_predecessor_was_in_goes_on_until_its_last_call_has_ended(house: House) -> None:
+    await house.put(("a", ("tea",)))
+    head = await house.head()
+    await house.index.put_head(replace(head, sweeps=7))
+    house.writer = house.new_writer()
+    await house.put(("b", ("milk",)))
+    assert (await house.head()).is_sweeping
+    await house.writer.sweep()
+    assert (await house.head()).is_sweeping
+    house.clock.advance(STALE_SECONDS / 2 + 0.1)
+    await house.writer.sweep()
+    assert not (await house.head()).is_sweeping
 
 
 async def test_an_idle_writer_is_told_when_to_sweep_next(house: House) -> None:
