@@ -55,11 +55,16 @@ class Keeper(Background):
         """Look at every tenant of this process once."""
         lease = self._lease()
         try:
-            for tenant in sorted(await self._index.tenants()):
-                if self._owned(tenant) and await self._is_behind(tenant) and not lease.is_ending:
-                    self._keep(tenant, lease)
+            tenants = await self._index.tenants()
         except MillstreamError as error:
             self._failed(error)
+            return
+        for tenant in sorted(tenants):
+            try:
+                if self._owned(tenant) and await self._is_behind(tenant) and not lease.is_ending:
+                    self._keep(tenant, lease)
+            except MillstreamError as error:  # one tenant's broken index keeps no other from being kept
+                self._failed(error)
 
     async def _is_behind(self, tenant: Tenant) -> bool:
         head = newest_head(await self._index.heads(tenant))

@@ -65,6 +65,16 @@ async def home() -> Home:
     return Home(index)
 
 
+async def test_a_tenant_whose_index_is_broken_keeps_no_other_from_being_kept(home: Home) -> None:
+    last = Tenant("zeta")
+    await home.index.create_tenant(replace(first_head(last, START), seq=1))
+    await home.index.create_tenant(replace(first_head(TENANT, START), seq=2, swept_seq=2))
+    for head in await home.index.heads(TENANT):
+        await home.index.put_head(replace(head, seq=2, swept_seq=2))  # ahead of its rows
+    assert await home.look() == [last]
+    assert len(home.failed) == 1
+
+
 async def test_a_tenant_with_superseded_rows_is_kept_until_they_are_swept(home: Home) -> None:
     assert await home.look() == []
     await home.put("tea", "milk")
