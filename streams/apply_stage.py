@@ -42,7 +42,7 @@ from streams.restored import (
 )
 from streams.stage_parts import APPLY, open_letters, stage_app, stage_process
 from streams.startup import TopicFacts, begin_where_the_store_stands, check_index, check_topics
-from streams.store_offsets import StoreOffsets
+from streams.store_offsets import OffsetKeeping, StoreOffsets
 from streams.tenant_queue import Bounds, Hooks
 from streams.window import Lease
 
@@ -100,6 +100,8 @@ async def build_apply(settings: Settings, metrics: Metrics, clock: Clock) -> Sta
     offsets = StoreOffsets(confirmed(index.put_acknowledged, watch), lambda error: app.crash_soon(error))
     app = stage_app(settings, group, source, apply_agent(applier, letters, journal), offsets.note)
 
+    telling = OffsetKeeping(index, offsets, app.assigned, app.crash_soon)
+
     def lease() -> Lease:
         return app.window.lease
 
@@ -134,8 +136,17 @@ async def build_apply(settings: Settings, metrics: Metrics, clock: Clock) -> Sta
     async def close_reader() -> None:
         await asyncio.to_thread(records.close)
 
-    starts: list[Hook] = [producer.start, keeping.start, feed.start, keeper.start]
-    stops: list[Hook] = [keeping.stop, keeper.stop, feed.stop, offsets.flush, close_reader, producer.stop, index.close]
+    starts: list[Hook] = [producer.start, keeping.start, feed.start, keeper.start, telling.start]
+    stops: list[Hook] = [
+        keeping.stop,
+        keeper.stop,
+        feed.stop,
+        telling.stop,
+        offsets.flush,
+        close_reader,
+        producer.stop,
+        index.close,
+    ]
     if settings.audit_share > 0:
         audit, end_audit = auditing(
             settings,

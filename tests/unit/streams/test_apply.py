@@ -188,6 +188,41 @@ async def test_a_record_that_is_no_mutation_is_refused() -> None:
         await bench.applier().apply(replace(mutation_delivery(mutation("a")), value=b"nonsense"), bench.lease)
 
 
+async def test_an_offset_that_a_predecessor_wrote_over_is_told_again() -> None:
+    stored = dict[int, int]()
+
+    async def put(partition: int, offset: int) -> None:
+        stored[partition] = offset
+
+    offsets = StoreOffsets(put, lambda _error: None, seconds=0.0)
+    offsets.note(0, 102)
+    offsets.note(1, 7)
+    await asyncio.sleep(0.01)
+    stored.update({0: 101, 1: 6})
+    offsets.look(stored, {0})
+    await asyncio.sleep(0.01)
+    assert stored == {0: 102, 1: 6}, "what is another's by now is left to it"
+
+
+async def test_an_offset_waits_for_the_write_of_the_one_before() -> None:
+    written, gate = list[int](), asyncio.Event()
+
+    async def put(_partition: int, offset: int) -> None:
+        if offset == 1:
+            await gate.wait()
+        written.append(offset)
+
+    offsets = StoreOffsets(put, lambda _error: None, seconds=0.0)
+    offsets.note(0, 1)
+    await asyncio.sleep(0)
+    offsets.note(0, 2)
+    flushing = asyncio.create_task(offsets.flush())
+    await asyncio.sleep(0.01)
+    gate.set()
+    await flushing
+    assert written == [1, 2]
+
+
 async def test_the_store_learns_offsets_in_order_and_again_after_it_was_away() -> None:
     written: list[tuple[int, int]] = []
     away = [True]
