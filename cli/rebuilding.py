@@ -202,6 +202,8 @@ async def switch(settings: Settings, name: str, watched: Watched) -> Build:
         watched.begin("catch up")
         acknowledged = await _caught_up(KafkaAdmin(settings), index, live.identity, watched)
         build = await _standing(settings, build.identity)
+        if build.restored:
+            raise ConfigError(f"the store of {build.identity} was restored and has not caught up yet: try again later")
         state = {"state": GenerationState.LIVE, "acknowledged": acknowledged, "at": SystemClock().now()}
         await append_build(log, build.record.model_copy(update=state))
     finally:

@@ -1,7 +1,8 @@
 """Whether a store stands where a backup did: its head is behind what index.commits tells.
 
 A commit is told only after its position was published, and heads never go back. So a head behind a commit that was told
-before the head was read means that the store is older than the log.
+before the head was read means that the store is older than the log. A backup copies shard after shard: what the first
+one has lost may be older than what the last one holds, by as long as a backup takes (`MILLSTREAM_BACKUP_MINUTES`).
 """
 
 import asyncio
@@ -34,8 +35,15 @@ async def lost_from(index: VersionedIndex, settings: Settings) -> Mapping[int, i
     # First of all: what is told after the heads were read may be published after it.
     ends = await asyncio.to_thread(KafkaAdmin(settings).end_offsets, COMMITS)
     heads = await heads_of(index)
-    since = published_last(heads.values())
-    return await asyncio.to_thread(lambda: lost_offsets(heads, _told(settings, since, ends), index.identity))
+    last, takes = published_last(heads.values()), timedelta(minutes=settings.backup_minutes)
+
+    def look() -> Mapping[int, int] | None:
+        since = None if last is None else last - takes
+        if lost_offsets(heads, _told(settings, since, ends), index.identity) is None:
+            return None
+        return lost_offsets(heads, _told(settings, None, ends), index.identity)  # where one is, others may be older
+
+    return await asyncio.to_thread(look)
 
 
 async def heads_of(index: VersionedIndex) -> dict[Tenant, Head]:
@@ -80,6 +88,11 @@ def lost_commits(heads: Mapping[Tenant, Head], told: Iterable[Record], identity:
 def published_last(heads: Iterable[Head]) -> datetime | None:
     """When the last of these heads was published: whatever the store has lost was told later. None: nothing was."""
     return max((head.published_at for head in heads if head.seq > 0), default=None)
+
+
+def published_first(heads: Iterable[Head]) -> datetime | None:
+    """When the head was published that is the oldest of those that were. None: nothing was."""
+    return min((head.published_at for head in heads if head.seq > 0), default=None)
 
 
 def milliseconds(since: datetime) -> int:

@@ -120,6 +120,12 @@ class Settings(BaseSettings):
     history_hours: int = Field(
         24, ge=0, le=87_600, description="hours of history that can be asked as of, where a tenant states none; 0 = not"
     )
+    backup_minutes: int = Field(
+        60,
+        ge=1,
+        le=10_080,
+        description="how long a backup of the store takes at most, from its first shard to its last",
+    )
     audit_share: float = Field(
         0.04, ge=0, le=1, description="share of its time that `apply` compares index and log with each other; 0 = not"
     )

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Iterator, Mapping
+from functools import partial
 
 from index.port import VersionedIndex
 from index.sweeper import SweepPolicy
@@ -25,6 +26,7 @@ from streams.agents import apply_agent, apply_hides_agent
 from streams.apply import Applier
 from streams.audit_parts import auditing
 from streams.commit_log import LastingLog, LogCommits
+from streams.generations import read_catalogue
 from streams.groups import apply_group, hides_group
 from streams.heal import Healer
 from streams.hide_feed import HideFeed
@@ -129,7 +131,14 @@ async def build_apply(settings: Settings, metrics: Metrics, clock: Clock) -> Sta
         crash=app.crash_soon,
     )
     restoration = Restoration(
-        index, settings, topics, log, now=clock.now, assigned=app.assigned, begin_history=begin_history
+        index,
+        partial(read_catalogue, settings),
+        KafkaAdmin(settings),
+        topics,
+        log,
+        now=clock.now,
+        assigned=app.assigned,
+        begin_history=begin_history,
     )
     keeping = StoreKeeping(index, watch, restoration, app.crash_soon, is_restored=lost is not None)
 

@@ -7,22 +7,23 @@ readers refuse (`index.catalogue`: a restored build).
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
 from index.catalogue import Build, Catalogue, needed, restored
 from index.groups import apply_group, hides_group
+from index.model import Head, IndexIdentity
 from index.port import CommitLog, VersionedIndex
-from index.went_back import heads_of, milliseconds, published_last
+from index.went_back import heads_of, milliseconds, published_first
 from runtime.kafka import KafkaAdmin
 from runtime.log_port import Log
-from runtime.settings import Settings
 from schemas.errors import MillstreamError, TransientError
 from schemas.identity import Tenant
 from schemas.records import Commit, GenerationState, TakeOver
 from schemas.topics import HIDES, Topics, mutations_topic
 from streams.background import Background
-from streams.generations import append_build, read_catalogue
+from streams.generations import append_build
 from streams.window import Crash, LeaseEndedError
 
 _LOOK_SECONDS = 0.5
@@ -101,7 +102,7 @@ def stands_at(stored: Mapping[int, int], lost: Mapping[int, int]) -> Mapping[int
 
 async def go_back_with_the_store(index: VersionedIndex, admin: KafkaAdmin, lost: Mapping[int, int]) -> None:
     """Let the groups of this build begin where the store stands (`lost`: `index.went_back.lost_from`), and for the
-    hides, of which it keeps no account, at the time of its newest head. Raises TransientError, also while another
+    hides, of which it keeps no account, at the time of its oldest head. Raises TransientError, also while another
     process of the group is there, which finds the same and ends.
     """
     topic, group = mutations_topic(index.identity.generation), apply_group(index.identity)
@@ -117,14 +118,28 @@ async def go_back_with_the_store(index: VersionedIndex, admin: KafkaAdmin, lost:
         now = await asyncio.to_thread(admin.group_offsets, group, topic)
         if any(now[partition] > offset for partition, offset in behind.items()):
             raise TransientError(f"the store was restored, and group {group} has members yet: trying again")
-    since = published_last((await heads_of(index)).values())
-    hides = (
-        await asyncio.to_thread(admin.begin_offsets, HIDES)
-        if since is None
-        else await asyncio.to_thread(admin.offsets_at, HIDES, milliseconds(since))
-    )
-    await asyncio.to_thread(admin.set_group_offsets, hides_group(index.identity), HIDES, hides)
+    await asyncio.to_thread(_hides_back, admin, hides_group(index.identity), await heads_of(index))
     log.error("store went back", build=str(index.identity), offsets={str(at): to for at, to in behind.items()})
+
+
+def _hides_back(admin: KafkaAdmin, group: str, heads: Mapping[Tenant, Head]) -> None:
+    """To the time of the oldest head, and never forward. Blocks."""
+    since = published_first(heads.values())
+    begins = admin.begin_offsets(HIDES) if since is None else admin.offsets_at(HIDES, milliseconds(since))
+    known = admin.group_offsets(group, HIDES)
+    admin.set_group_offsets(group, HIDES, {at: min(begin, known.get(at, begin)) for at, begin in begins.items()})
+
+
+class Reach(Protocol):
+    """How far topics and groups are. Both calls block and raise TransientError."""
+
+    def end_offsets(self, topic: str) -> Mapping[int, int]:
+        """Partition -> the offset that its next record gets."""
+        ...
+
+    def reached(self, group: str, topic: str) -> Mapping[int, int]:
+        """Partition -> how far a group is."""
+        ...
 
 
 class Restoration:
@@ -135,7 +150,8 @@ class Restoration:
     def __init__(
         self,
         index: VersionedIndex,
-        settings: Settings,
+        catalogue: Callable[[], Catalogue],
+        admin: Reach,
         topics: Topics,
         log_to: Log,
         *,
@@ -143,29 +159,23 @@ class Restoration:
         assigned: Callable[[], frozenset[int]],
         begin_history: Callable[[Tenant], Awaitable[None]],
     ) -> None:
+        """`catalogue` reads index.generations; it blocks, as `admin` does."""
         self._index = index
-        self._settings = settings
+        self._read = catalogue
         self._topics = topics
         self._log = log_to
         self._now = now
         self._assigned = assigned
         self._begin_history = begin_history
-        self._admin = KafkaAdmin(settings)
+        self._admin = admin
         self._topic = mutations_topic(index.identity.generation)
 
     async def announce(self) -> None:
         """Readers refuse from now on. Raises TransientError."""
-        catalogue = await self._catalogue()
-        build = catalogue.builds[self._index.identity]
         ends = await asyncio.to_thread(self._admin.end_offsets, self._topic)
         hides = await asyncio.to_thread(self._admin.end_offsets, HIDES)
         asked = needed(self._topic, ends) | needed(HIDES, hides) | restored(ends)
-        is_live = catalogue.live is not None and catalogue.live.identity == build.identity
-        # Of a build that answered once and does not now: its record would make it answer again.
-        state = build.record.state if is_live else GenerationState.BUILDING
-        await append_build(
-            self._log, build.record.model_copy(update={"acknowledged": asked, "state": state, "at": self._now()})
-        )
+        await self._say(lambda _known: asked)
 
     async def is_under_way(self) -> bool:
         """Whether the build is restored and does not have all that it has to. Raises TransientError."""
@@ -184,12 +194,24 @@ class Restoration:
             if self._topics.partition(self._topic, tenant=tenant) in done:
                 await self._begin_history(tenant)
         # Another process may have ended it for its partitions meanwhile, and be undone by this: it looks again.
-        build = (await self._catalogue()).builds[self._index.identity]
         ended = restored(done)
-        left = {name: offset for name, offset in build.record.acknowledged.items() if name not in ended}
-        await append_build(self._log, build.record.model_copy(update={"acknowledged": left, "at": self._now()}))
+        await self._say(lambda known: {name: offset for name, offset in known.items() if name not in ended})
         log.info("store has caught up", build=str(self._index.identity), partitions=sorted(done))
         return False
+
+    async def _say(self, acknowledged: Callable[[Mapping[str, int]], Mapping[str, int]]) -> None:
+        """Append this build's record anew. One that answered once and does not now must not answer again by it, nor
+        where another was switched to in between.
+        """
+        before = await self._catalogue()
+        build = before.builds[self._index.identity]
+        answers = before.live is not None and before.live.identity == build.identity
+        state = build.record.state if answers or build.is_retired else GenerationState.BUILDING
+        changes = {"acknowledged": acknowledged(build.record.acknowledged), "state": state, "at": self._now()}
+        await append_build(self._log, build.record.model_copy(update=changes))
+        if answers and _switched(before, await self._catalogue(), build.identity):
+            changes["state"] = GenerationState.BUILDING
+            await append_build(self._log, build.record.model_copy(update=changes))
 
     async def _covers(self, build: Build, partition: int) -> bool:
         asked = build.record.acknowledged
@@ -200,7 +222,16 @@ class Restoration:
         return hides.get(partition, 0) >= asked.get(f"{HIDES}/{partition}", 0)
 
     async def _catalogue(self) -> Catalogue:
-        return await asyncio.to_thread(read_catalogue, self._settings)
+        return await asyncio.to_thread(self._read)
+
+
+def _switched(before: Catalogue, after: Catalogue, own: IndexIdentity) -> bool:
+    """Whether another build was said to be live between two looks. Pure."""
+    return any(
+        build.record.state is GenerationState.LIVE and (name not in before.builds or before.builds[name].at < build.at)
+        for name, build in after.builds.items()
+        if name != own
+    )
 
 
 class StoreKeeping(Background):

@@ -1,27 +1,33 @@
 """A store that stands where a backup did: noticed by what index.commits tells, and gone back for."""
 
 import copy
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
 
-from index.catalogue import Build, restored
+from index.catalogue import Build, Catalogue, restored
 from index.memory import MemoryIndex
 from index.memory_log import MemoryCommitLog
 from index.model import Head, IndexIdentity, first_head
 from index.reader import Reader
 from index.rows import PositionedMutation
-from index.went_back import heads_of, lost_commits, lost_offsets, published_last
+from index.went_back import heads_of, lost_commits, lost_offsets, published_first, published_last
 from runtime.clock import ManualClock
+from runtime.log_port import MemoryLog, StoredRecord
+from schemas.codec import encode
 from schemas.errors import TransientError
 from schemas.identity import Tenant
-from schemas.records import Generation, GenerationState, Record
-from streams.restored import ConfirmedCommits, StoreWatch, StoreWentBackError, confirmed, stands_at
+from schemas.records import Coordinates, Generation, GenerationState, Record
+from schemas.topics import GENERATIONS, mutations_topic
+from streams.restored import ConfirmedCommits, Restoration, StoreWatch, StoreWentBackError, confirmed, stands_at
 from tests.unit.index.fakes import IDENTITY, TENANT, hide, mutation, new_index, writer_on
+from tests.unit.streams.records import topics
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+FIRST, SECOND = IndexIdentity("g1", "i1"), IndexIdentity("g1", "i2")
+MUTATIONS = mutations_topic("g1")
 
 
 class Store:
@@ -68,7 +74,8 @@ def test_an_empty_store_was_never_published_to() -> None:
     head = first_head(TENANT, AT)
     assert published_last([head]) is None
     later = replace(head, seq=3, published_at=datetime(2026, 2, 1, tzinfo=UTC))
-    assert published_last([head, later]) == later.published_at
+    assert published_last([head, later]) == published_first([head, later]) == later.published_at
+    assert published_first([replace(later, published_at=AT), later]) == AT
 
 
 async def test_a_writer_takes_over_again_once_the_connection_was_lost() -> None:
@@ -162,3 +169,92 @@ def test_a_restored_build_is_marked_for_each_partition_beside_what_it_needs() ->
 
 def test_tenants_are_told_apart() -> None:
     assert tenants_behind({Tenant("other"): first_head(Tenant("other"), AT)}, [], IDENTITY) == set()
+
+
+@dataclass
+class Builds:
+    """index.generations, and a process that applies the first of two builds; `on_ends` runs while it looks at the ends
+    of the log.
+    """
+
+    log: MemoryLog = field(default_factory=MemoryLog)
+    on_ends: Callable[[], None] = lambda: None
+    begun: list[Tenant] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.index = MemoryIndex(FIRST)
+        self.restoration = Restoration(
+            self.index,
+            self.catalogue,
+            self,
+            topics(),
+            self.log,
+            now=lambda: AT,
+            assigned=lambda: frozenset({0}),
+            begin_history=self.begin_history,
+        )
+        self.say(FIRST, GenerationState.LIVE)
+        self.say(SECOND, GenerationState.BUILDING)
+
+    def say(self, identity: IndexIdentity, state: GenerationState) -> None:
+        record = Generation(
+            name=identity.generation, incarnation=identity.incarnation, state=state, recipe="r", at=AT, acknowledged={}
+        )
+        records = self.log._partitions[GENERATIONS, 0]
+        at = Coordinates(topic=GENERATIONS, partition=0, offset=len(records))
+        records.append(StoredRecord(at, str(identity), encode(record)))
+
+    def catalogue(self) -> Catalogue:
+        return Catalogue().extended(self.log.records(GENERATIONS))
+
+    def live(self) -> IndexIdentity | None:
+        live = self.catalogue().live
+        return None if live is None else live.identity
+
+    def end_offsets(self, _topic: str) -> dict[int, int]:
+        self.on_ends()
+        return {0: 5}
+
+    def reached(self, _group: str, _topic: str) -> dict[int, int]:
+        return {0: 5}
+
+    async def begin_history(self, tenant: Tenant) -> None:
+        self.begun.append(tenant)
+
+
+async def test_a_restored_build_answers_again_once_it_has_caught_up() -> None:
+    builds = Builds()
+    await builds.index.create_tenant(first_head(TENANT, AT))
+    await builds.restoration.announce()
+    assert builds.catalogue().builds[FIRST].restored
+    await builds.index.put_acknowledged(0, 5)
+    assert not await builds.restoration.look()
+    assert await builds.restoration.look()
+    assert builds.live() == FIRST
+    assert builds.begun == [TENANT] * (topics().partition(MUTATIONS, tenant=TENANT) == 0)
+
+
+async def test_a_restored_build_that_was_left_meanwhile_does_not_become_live_again_when_it_has_caught_up() -> None:
+    builds = Builds()
+    await builds.restoration.announce()
+    builds.say(SECOND, GenerationState.LIVE)
+    await builds.index.put_acknowledged(0, 5)
+    await builds.restoration.look()
+    assert builds.live() == SECOND
+    assert not builds.catalogue().builds[FIRST].restored
+
+
+async def test_a_switch_while_a_restored_build_is_announced_holds() -> None:
+    builds = Builds()
+    read = builds.catalogue
+
+    def switched() -> Catalogue:
+        before = read()
+        builds.say(SECOND, GenerationState.LIVE)
+        builds.restoration._read = read
+        return before
+
+    builds.restoration._read = switched
+    await builds.restoration.announce()
+    assert builds.live() == SECOND
+    assert builds.catalogue().builds[FIRST].restored
