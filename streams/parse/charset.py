@@ -4,6 +4,7 @@ import codecs
 import re
 
 from schemas.errors import UnreadableError
+from streams.parse import wide
 from streams.parse.format import Format
 
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([\w.:+-]+)""", re.IGNORECASE)
@@ -13,7 +14,7 @@ _WITHIN = 2048
 
 # The encodings browsers read (WHATWG Encoding), by Python's names; others of Python's codecs do not hold text.
 _ENCODINGS = re.compile(
-    r"utf-8|utf-16(-[bl]e)?|ascii|iso8859-\d+|cp125\d|cp866|cp874|koi8-[ru]|mac-(roman|cyrillic)|"
+    r"utf-8|utf-(16|32)(-[bl]e)?|ascii|iso8859-\d+|cp125\d|cp866|cp874|koi8-[ru]|mac-(roman|cyrillic)|"
     r"shift_jis|cp932|euc_jp|iso2022_jp|gb2312|gbk|gb18030|big5|big5hkscs|euc_kr|cp949"
 )
 # What is declared latin-1 or ascii is windows-1252 in practice, and browsers read it so.
@@ -37,8 +38,8 @@ _UNPLAIN = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufeff\ud800-\udfff]")
 def decode(body: bytes, content_type: str | None, kind: Format) -> str:
     """The body as text with `\\n` line ends and without control characters.
 
-    A byte order mark decides, then the charset of the content type, then (HTML, XML) the one the document declares,
-    then whether it is UTF-8, then what it looks like, if that is clear.
+    A byte order mark decides, then the NULs of UTF-16 and UTF-32, then the charset of the content type, then (HTML,
+    XML) the one the document declares, then whether it is UTF-8, then what it looks like, if that is clear.
     Raises UnreadableError, reason invalid_encoding.
     """
     charset, declared = _charset(body, content_type, kind)
@@ -80,12 +81,20 @@ def _decoded(body: bytes, charset: str) -> str:
 
 
 def _charset(body: bytes, content_type: str | None, kind: Format) -> tuple[str, bool]:
-    """A charset, and whether anything says so."""
+    """A charset, and whether anything says so. Raises UnreadableError for NULs that are of no text."""
     if body.startswith(codecs.BOM_UTF8):
         return "utf-8", True
-    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16", True
-    if declared := _CHARSET.search(content_type or ""):
+    if found := wide.marked(body) or wide.unmarked(body):
+        return found, True
+    declared = _CHARSET.search(content_type or "")
+    if declared and declared[1].lower().startswith(("utf-16", "utf-32", "utf16", "utf32")):
+        return declared[1], True
+    if wide.has_many_nuls(body) or wide.is_mixed(body):
+        raise UnreadableError(
+            "the document's bytes are no text in one encoding (too many are 0); send it as UTF-8",
+            reason="invalid_encoding",
+        )
+    if declared:
         return declared[1], True
     if kind in (Format.HTML, Format.XML):
         start = body[:_WITHIN]
@@ -98,7 +107,7 @@ def _charset(body: bytes, content_type: str | None, kind: Format) -> tuple[str, 
 
 def _guess(body: bytes) -> str | None:
     """The encoding that makes sense of the bytes, if one clearly does and there are enough of them to tell."""
-    if len(body) < _GUESS_FROM:
+    if len(body) < _GUESS_FROM or b"\0" in body:
         return None
     from charset_normalizer import from_bytes
 

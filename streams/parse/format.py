@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 from schemas.errors import UnreadableError
+from streams.parse import wide
 
 
 class Format(StrEnum):
@@ -208,11 +209,9 @@ def _by_start(body: bytes, kind: Format | None) -> Format:
 
 
 def _is_binary(body: bytes) -> bool:
-    """Whether this cannot be text in any encoding: NULs, but not those of UTF-16."""
+    """Whether this cannot be text in any encoding: NULs, but not those of UTF-16 and UTF-32."""
     start = body[:_START]
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return False
-    return start.count(0) * 50 > len(start)
+    return wide.has_many_nuls(start) and wide.marked(body) is None and wide.unmarked(body) is None
 
 
 def _unsupported(named: str) -> UnreadableError:
