@@ -72,7 +72,7 @@ def auditing(
         return live is not None and live.identity == index.identity
 
     urgent = KafkaAuditLog(settings, index.identity, _URGENT_SHARE)
-    means = Means(Repair(log, urgent, topics), urgent, commits, is_live, begin_history, keep)
+    means = Means(Repair(log, urgent, topics), urgent, commits, is_live, owned, begin_history, keep)
     running = Auditing(
         index,
         Audit(index, reads, topics, clock, Scope(owned, silence, settings.audit_share)),

@@ -6,7 +6,7 @@ found twice is an alert. Only the live build's findings are repaired: another on
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -50,6 +50,7 @@ class Means:
     reads: AuditLog
     commits: CommitLog
     is_live: Callable[[], Awaitable[bool]]
+    owned: Callable[[Tenant], bool]
     begin_history: Callable[[Tenant], Awaitable[None]]
     keep: Callable[[Tenant], None]
     """Have a tenant swept."""
@@ -57,10 +58,12 @@ class Means:
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """A tenant whose history has to end once its repaired documents are in force."""
+    """A tenant whose history has to end once its repaired documents are in force, or nothing more comes of them."""
 
     documents: frozenset[Document]
     after: Seq
+    until: float
+    """Monotonic seconds: a repair that changes nothing, or is a dead letter, is not waited for any longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +128,10 @@ class Settler:
         for tenant in sorted({finding.tenant for finding in findings}):
             of_tenant = [finding for finding in findings if finding.tenant == tenant]
             documents |= await self._repair_tenant(tenant, of_tenant)
-        if len(documents) > _AT_ONCE:
-            log.error("audit found too much to repair", documents=len(documents), at_once=_AT_ONCE)
-        sought = sorted(documents)[:_AT_ONCE]
+        sought = await self._next(documents)
+        if len(documents) > len(sought):
+            log.error("audit found much to repair", documents=len(documents), at_once=_AT_ONCE)
+            self._put_off(findings, documents.difference(sought))
         appended = await self.means.repair.documents(sought) if sought else {}
         self._wait_no_more_for(document for document in sought if document not in appended)
         self.metrics.count(AUDIT_REPAIRS, len(appended))
@@ -151,8 +155,35 @@ class Settler:
         if not broken:
             return set()
         documents = await documents_at(self.means.reads, self.index, tenant, broken)
-        self._endings[tenant] = _Ending(frozenset(documents), published.seq)
+        known = self._endings.get(tenant)
+        if known is None:
+            until = self.clock.monotonic() + _AGAIN_SECONDS
+            self._endings[tenant] = _Ending(frozenset(documents), published.seq, until)
+        else:
+            after = known.after if max(broken) <= known.after else published.seq
+            self._endings[tenant] = replace(known, documents=known.documents | documents, after=after)
         return documents
+
+    async def _next(self, documents: Collection[Document]) -> Sequence[Document]:
+        """Those to append now: none of which the repair is in force already, as of a lost row that stays lost."""
+        in_force = set[Document]()
+        for tenant, ending in self._endings.items():
+            own = [document for document in documents if document.tenant == tenant and document in ending.documents]
+            if own:
+                in_force |= await self._in_force(tenant, ending, own)
+        return sorted(set(documents) - in_force)[:_AT_ONCE]
+
+    async def _in_force(self, tenant: Tenant, ending: _Ending, documents: Collection[Document]) -> set[Document]:
+        published = await NewestPosition(self.index).read(tenant)
+        states = await states_at(self.index, published, tenant, documents, published.seq)
+        return {document for document, state in states.items() if state.from_seq > ending.after}
+
+    def _put_off(self, findings: Collection[Finding], documents: Collection[Document]) -> None:
+        """What was not tried is new again at the next audit."""
+        seqs = {tenant: ending for tenant, ending in self._endings.items() if ending.documents & set(documents)}
+        for finding in findings:
+            if finding.document in documents or (finding.kind in OF_HISTORY and finding.tenant in seqs):
+                self._settled.pop(finding.key, None)
 
     def _wait_no_more_for(self, lost: Iterable[Document]) -> None:
         """Of a document that the log does not know nothing comes: history begins where the others are repaired."""
@@ -163,12 +194,14 @@ class Settler:
     async def _end_histories(self) -> None:
         """What was in force between a lost row and its repair nobody can say: once it is repaired, history begins."""
         for tenant, ending in tuple(self._endings.items()):
-            published = await NewestPosition(self.index).read(tenant)
-            states = await states_at(self.index, published, tenant, ending.documents, published.seq)
-            if all(document in states and states[document].from_seq > ending.after for document in ending.documents):
+            if not self.means.owned(tenant):  # whoever writes it now finds the same
+                del self._endings[tenant]
+                continue
+            repaired = await self._in_force(tenant, ending, ending.documents)
+            if repaired >= ending.documents or self.clock.monotonic() >= ending.until:
                 await self.means.begin_history(tenant)
                 del self._endings[tenant]
-                log.warning("history begins anew", tenant=tenant, seq=published.seq)
+                log.warning("history begins anew", tenant=tenant)
 
 
 class Auditing(Background):

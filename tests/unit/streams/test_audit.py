@@ -21,6 +21,7 @@ from schemas.identity import Document, Source, Tenant
 from schemas.records import DocumentChange
 from schemas.topics import CHANGES, COMMITS, DLQ
 from schemas.versions import Op
+from streams import auditing
 from streams.audit import Audit, Scope
 from streams.auditing import Means, Settler
 from streams.commit_log import LogCommits
@@ -69,6 +70,7 @@ class World:
     seen: set[str] = field(default_factory=set)
     begun: list[Tenant] = field(default_factory=list)
     kept: list[Tenant] = field(default_factory=list)
+    owned: set[Tenant] = field(default_factory=lambda: {TENANT})
 
     @property
     def log(self) -> TwinLog:
@@ -116,7 +118,7 @@ class World:
 
         repair = Repair(self.here.log, self.log, topics())
         commits = LogCommits(self.here.log, topics())
-        means = Means(repair, self.log, commits, live, begin, self.kept.append)
+        means = Means(repair, self.log, commits, live, lambda tenant: tenant in self.owned, begin, self.kept.append)
         return Settler(self.here.index, means, self.here.metrics, self.here.clock)
 
     async def repaired(self, *findings: Finding) -> None:
@@ -294,6 +296,69 @@ async def test_what_no_repair_helps_is_repaired_ever_more_rarely(world: World) -
         await settler.settle([finding])
         world.here.clock.advance(3600.0)
     assert world.here.metrics.value(AUDIT_REPAIRS) < 15
+
+
+async def lost(world: World, number: int) -> list[str]:
+    """So many more documents, whose chunk rows the store has lost."""
+    names = [f"d{place}" for place in range(number)]
+    await world.post(*(change(doc=name) for name in names))
+    for name in names:
+        await world.here.index.remove_chunks(TENANT, (await world.state(name)).chunk_ids())
+    return names
+
+
+async def test_what_was_too_much_for_one_audit_is_repaired_by_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "_AT_ONCE", 3)
+    await lost(world, 7)
+    settler = world.settler()
+    for _ in range(3):
+        await settler.settle(await world.audit().cycle())
+        await world.run()
+        world.here.clock.advance(30.0)
+    assert await world.found() == []
+
+
+async def test_a_lost_row_whose_repair_is_in_force_is_not_repaired_before_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "_AT_ONCE", 2)
+    names = [f"d{place}" for place in range(6)]
+    await world.post(*(change(doc=name) for name in names))
+    await world.here.index.remove_documents(TENANT, [(await world.state(name)).id for name in names])
+    settler = world.settler()
+    for _ in range(3):
+        await settler.settle(await world.audit().cycle())
+        await world.run()
+        world.here.clock.advance(30.0)
+    await settler.settle([])
+    assert world.begun == [TENANT]
+    assert all([(await world.state(name)).is_present for name in names])
+
+
+async def test_history_begins_although_a_repair_changes_nothing(world: World) -> None:
+    await world.post(change(doc="a", body=b"x" * 20_000))  # a dead letter, and so is its copy
+    await world.here.index.remove_documents(TENANT, [(await world.state("a")).id])
+    settler = world.settler()
+    for _ in range(2):
+        await settler.settle(await world.audit().cycle())
+        await world.run()
+        await settler.settle([])
+        assert world.begun == []
+        world.here.clock.advance(330.0)
+    await settler.settle([])
+    assert world.begun == [TENANT]
+
+
+async def test_history_of_a_tenant_that_is_another_process_s_by_now_is_left_alone(world: World) -> None:
+    await world.here.index.remove_documents(TENANT, [(await world.state("a")).id])
+    settler = world.settler()
+    await settler.settle(await world.audit().cycle())
+    await world.run()
+    world.owned.clear()
+    await settler.settle([])
+    assert world.begun == []
 
 
 async def test_a_document_whose_newest_record_cannot_be_read_keeps_no_other_from_its_repair(world: World) -> None:
