@@ -27,16 +27,11 @@ from serving.reach import Ends, LogReach
 from serving.readiness import Readiness
 from serving.views import Served
 
-NEAR_SECONDS = 2.0
-"""How long a new build may take to reach the log end just seen, before requests wait for it; or it is looked at again a
-second later."""
 HOLD_SECONDS = 1.5
 """How long requests wait at most for the switch, at the first attempt. A build is told to have something 0.5 s after it
 has it."""
 MAX_HOLD_SECONDS = 4.0
-"""At later attempts both times are doubled, so that a switch comes about where everything takes long; requests never
-wait longer than this."""
-_MAX_NEAR_SECONDS = 60.0
+"""At each attempt it is doubled, so that a switch comes about where everything takes long, up to this."""
 _POLL_SECONDS = 0.02
 LINGER_SECONDS = 30.0
 """How long what was live stays open for requests under way."""
@@ -65,16 +60,17 @@ class Live:
         reach: LogReach,
         went_back: Callable[[VersionedIndex], Awaitable[bool]],
         *,
-        near_seconds: float = NEAR_SECONDS,
         hold_seconds: float = HOLD_SECONDS,
     ) -> None:
         self._read = read
         self._open = open_build
         self._reach = reach
         self._went_back = went_back
-        self._near_seconds, self._hold_seconds = near_seconds, hold_seconds
+        self._hold_seconds = hold_seconds
         self._attempts = 0
         """How often the build to switch to was not there in time."""
+        self._ends: Ends | None = None
+        """What it has to reach before requests wait for it."""
         self._catalogue = Catalogue()
         self._is_in_trouble = False
         self._is_open = asyncio.Event()
@@ -168,22 +164,27 @@ class Live:
             await self._look_back(self._current)
             return
         opened = await self._opened(live.identity)
+        connection = opened.index.connection  # before it is asked whether its store went back
         if not await self._is_covered(opened, live):
             return
         if self._current is None:
-            self._swap(opened)
+            self._swap(opened, connection)
         else:
-            await self._switch(opened)
+            await self._switch(opened, connection)
 
-    async def _switch(self, opened: Opened) -> None:
+    async def _switch(self, opened: Opened, connection: int) -> None:
         """Once it has what lies in the log; requests wait for the last of it."""
-        longer = 2.0 ** min(self._attempts, 10)
-        hold_seconds = max(self._hold_seconds, min(self._hold_seconds * longer, MAX_HOLD_SECONDS))
-        if await self._reaches_the_end(opened, min(self._near_seconds * longer, _MAX_NEAR_SECONDS)):
-            async with self._holding():
-                if await self._reaches_the_end(opened, hold_seconds):
-                    self._swap(opened)
-                    return
+        if self._ends is None:
+            self._ends = await asyncio.to_thread(self._reach.ends, opened.index.identity)
+        if not await self._has(opened, self._ends):
+            return  # it is looked at again in a second
+        self._ends = None
+        longest = self._hold_seconds * 2.0 ** min(self._attempts, 10)
+        async with self._holding():
+            seconds = max(self._hold_seconds, min(longest, MAX_HOLD_SECONDS))
+            if await self._reaches_the_end(opened, seconds) and opened.index.connection == connection:
+                self._swap(opened, connection)
+                return
         self._attempts += 1
         log.warning(
             "a switch waits: the new build is behind the log", build=str(opened.index.identity), attempts=self._attempts
@@ -201,7 +202,8 @@ class Live:
             return
         self._connection = connection
         if self._is_restored:  # what was read of it before, and kept, was of another index
-            self._swap(self._open(current.index.identity))
+            opened = self._open(current.index.identity)
+            self._swap(opened, opened.index.connection)
 
     def _is_current_restored(self) -> bool:
         build = None if self._current is None else self._catalogue.builds.get(self._current.index.identity)
@@ -211,7 +213,7 @@ class Live:
         if self._next is not None and self._next.index.identity != identity:
             await self._close_next()
         if self._next is None:
-            self._next, self._attempts = self._open(identity), 0
+            self._next, self._attempts, self._ends = self._open(identity), 0, None
         return self._next
 
     async def _close_next(self) -> None:
@@ -255,9 +257,10 @@ class Live:
         finally:
             self._is_open.set()
 
-    def _swap(self, opened: Opened) -> None:
+    def _swap(self, opened: Opened, connection: int) -> None:
+        """`connection`: the one on which its store was found not to have gone back."""
         before, self._current, self._next = self._current, opened, None
-        self._is_restored, self._connection = False, opened.index.connection
+        self._is_restored, self._connection = False, connection
         log.info("answering from", build=str(opened.index.identity))
         if before is not None:
             before.served.end()
