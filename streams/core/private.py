@@ -1,22 +1,34 @@
 """Finds declared values of personal data in a text: pure, and generous about how a text spells them.
 
-Case, runs of white space and Unicode composition do not count, nor do separators within numbers. A value is found as a
-whole word only, where its script has words.
+Case, Unicode composition and what stands between words (spaces, `_`, `-`, `+`, a capital letter) do not count, nor do
+separators within numbers. A value is found as a whole word only, where its script has words.
 """
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 
 from schemas.redaction import Kind
 from streams.core.redaction import Finding
+from streams.core.scripts import UNSPACED, visible
 
 _SHORTEST = 3
 _NUMBER_DIGITS = 7
 _BETWEEN_DIGITS = r"[\s().\-/]{0,3}"
-# Scripts that write words without spaces between them: a boundary would never be there.
-_NO_WORDS = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[\U00020000-\U0003ffff]"
+_BETWEEN_WORDS = re.compile(r"[\s_\-+]+")
+_NO_WORDS = re.compile(f"[{UNSPACED}]")
+# In the text searched this stands where such a script begins or ends, so that a word ends there for any pattern: a set
+# of all those ranges within each would take milliseconds to compile.
+_SEAM = "\u2060"
+_SEAMS = re.compile(rf"(?<=[^\W_{UNSPACED}]|[\u0300-\u036f])(?=[{UNSPACED}])|(?<=[{UNSPACED}])(?=[^\W_{UNSPACED}])")
+# Possessive: no word begins or ends with any of these. A capital letter parts words too, as in a file's name: JaneRoe.
+_PARTED = rf"(?:[\s_\-+]++|{_SEAM}|(?-i:(?<=[a-z\u00df-\u00f6\u00f8-\u00ff])(?=[A-Z\u00c0-\u00d6\u00d8-\u00de])))"
+_IN_WORD = r"[^\W_]"
+# "And", "in", "to", "the" of Arabic and Hebrew are written with the word they lead.
+_LEADING = (
+    (re.compile("[\u0620-\u064a]"), "\u0648\u0641\u0628\u0643\u0644\u0633\u0627"),
+    (re.compile("[\u05d0-\u05ea]"), "\u05d5\u05d4\u05d1\u05db\u05dc\u05de\u05e9"),
 )
 
 
@@ -30,15 +42,21 @@ def spelled(text: str, values: Iterable[str]) -> Iterator[tuple[int, int]]:
     script writes words with them) are left alone.
     """
     pattern = _pattern(values)
-    return iter(()) if pattern is None else (match.span() for match in pattern.finditer(text))
+    if pattern is None:
+        return
+    seams = [] if text.isascii() else [seam.start() + number for number, seam in enumerate(_SEAMS.finditer(text))]
+    for match in pattern.finditer(_SEAMS.sub(_SEAM, text) if seams else text):
+        start, end = match.span()
+        yield start - bisect_left(seams, start), end - bisect_left(seams, end)
 
 
 def _pattern(values: Iterable[str]) -> re.Pattern[str] | None:
-    spelled = {spelling for value in values if _is_long_enough(value.strip()) for spelling in _spellings(value.strip())}
+    bare = (visible(value).strip() for value in values)
+    spelled = {spelling: len(value) for value in bare if _is_long_enough(value) for spelling in _spellings(value)}
     if not spelled:
         return None
     # Longest first: of two values that begin alike the whole one is taken.
-    return re.compile("|".join(sorted(spelled, key=lambda part: (-len(part), part))), re.IGNORECASE)
+    return re.compile("|".join(sorted(spelled, key=lambda part: (-spelled[part], part))), re.IGNORECASE)
 
 
 def _is_long_enough(value: str) -> bool:
@@ -51,8 +69,20 @@ def _spellings(value: str) -> Iterator[str]:
         yield r"(?<!\d)" + _BETWEEN_DIGITS.join(digits) + r"(?!\d)"
         return
     for form in ("NFC", "NFD"):
-        words = unicodedata.normalize(form, value).split()
-        yield _edge(words[0][0], "(?<!") + r"\s+".join(map(re.escape, words)) + _edge(_last_base(words), "(?!")
+        words, between = _words(unicodedata.normalize(form, value))
+        yield (
+            _left_edge(words[0][0])
+            + between.join(re.escape(_SEAMS.sub(_SEAM, word)) for word in words)
+            + _right_edge(_last_base(words))
+        )
+
+
+def _words(value: str) -> tuple[Sequence[str], str]:
+    """The words of a value, and a pattern of what may stand between them."""
+    words = _BETWEEN_WORDS.split(value)
+    if all(words) and any(character.isalpha() for character in value):
+        return words, _PARTED
+    return value.split(), r"\s++"
 
 
 def _last_base(words: Sequence[str]) -> str:
@@ -60,5 +90,20 @@ def _last_base(words: Sequence[str]) -> str:
     return next((character for character in reversed(words[-1]) if not unicodedata.combining(character)), "")
 
 
-def _edge(character: str, look: str) -> str:
-    return look + r"[^\W_])" if character.isalnum() and not _NO_WORDS.match(character) else ""
+def _left_edge(character: str) -> str:
+    if not _has_edges(character):
+        return ""
+    edge = rf"(?<!{_IN_WORD})"
+    for script, leading in _LEADING:
+        if script.match(character):
+            one = f"[{leading}]"
+            return rf"(?:{edge}|(?<!{_IN_WORD}{one})(?<={one})|(?<!{_IN_WORD}{one}{one})(?<={one}{one}))"
+    return edge
+
+
+def _right_edge(character: str) -> str:
+    return rf"(?!{_IN_WORD})" if _has_edges(character) else ""
+
+
+def _has_edges(character: str) -> bool:
+    return character.isalnum() and not _NO_WORDS.match(character)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ _WITHOUT_PATTERN = frozenset({Kind.PERSON, Kind.PRIVATE})
 
 def sighted(document: ParsedDocument, search: Search) -> Sighted:
     """The document with what was found in its text, its own title and the sides."""
+    search = replace(search, private=tuple(map(plain, search.private)))
     texts = [plain(text) for text in (document.text, document.title or "", *search.sides)]
     found = [list(_findings(text, search)) for text in texts]
     if Kind.PERSON in search.kinds:
@@ -41,7 +43,7 @@ def warm_up(kinds: tuple[Kind, ...]) -> None:
 
 
 def _findings(text: str, search: Search) -> Iterator[Finding]:
-    """Findings in a plain text."""
+    """Findings in a plain text, of plain declared values."""
     if not text.strip():
         return
     yield from private_findings(text, search.private)

@@ -21,6 +21,7 @@ from presidio_analyzer.predefined_recognizers import (
 
 from schemas.redaction import Kind
 from streams.core.redaction import Finding
+from streams.core.scripts import UNSPACED
 from streams.redact.screens import Span, candidates
 
 # Presidio logs texts it could not validate.
@@ -48,8 +49,10 @@ _DATE = re.compile(
     r"(?:(?:19|20)\d\d[-./ ](?:0?[1-9]|1[0-2])[-./ ](?:0?[1-9]|[12]\d|3[01])"
     r"|(?:0?[1-9]|[12]\d|3[01])[-./ ](?:0?[1-9]|[12]\d|3[01])[-./ ](?:19|20)\d\d)(?!\d)"
 )
+_AT = re.compile(r"@|[\[({] ?at ?[\])}]", re.IGNORECASE)
 _AT_IN_BRACKETS = re.compile(r"[\[({] ?at ?[\])}]", re.IGNORECASE)
 _WORD = re.compile(r"\S+")
+_RUN = re.compile(f"[^{UNSPACED}]+")
 _SEPARATOR = re.compile(r"[().\-/ ]")
 _LAST_LABEL = re.compile(r"\.(?:[^\W\d_]{2,63}|xn--[a-z0-9-]{2,59})\.?$", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"\n|(?<=[^\W\d_]{4})[.!?]\s")
@@ -107,7 +110,15 @@ class Recognisers:
     def _emails(self, text: str, span: Span) -> Iterator[Finding]:
         spelled_out = _AT_IN_BRACKETS.search(text, *span)
         # Only what is spelled out has spaces within: of anything else the words with an at sign are enough.
-        for start, end in [span] if spelled_out else _words_with_at(text, span):
+        for stretch in [span] if spelled_out else _words_with_at(text, span):
+            # An address ends where a script without spaces begins, unless it is written in that script itself.
+            runs = [run.span() for run in _RUN.finditer(text, *stretch)]
+            within = [found for run in runs for found in self._addresses(text, run)]
+            yield from within or (self._addresses(text, stretch) if runs != [stretch] else ())
+
+    def _addresses(self, text: str, span: Span) -> Iterator[Finding]:
+        start, end = span
+        if _AT.search(text, start, end):
             for found in self._email.analyze(text[start:end], self._email.supported_entities):
                 yield Finding(Kind.EMAIL, start + found.start, start + found.end, found.score)
 

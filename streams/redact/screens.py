@@ -13,36 +13,41 @@ Span = tuple[int, int]
 
 _AT = re.compile(r"@|[\[({]\s?at\s?[\])}]", re.IGNORECASE)
 _EMAIL_LEFT, _EMAIL_RIGHT = 128, 260
+# ASCII: a letter of a script without spaces beside a value is no reason to pass it by.
 # Each pattern consumes a character of few before it looks behind: what may begin with anything is tried everywhere.
 _IBAN = re.compile(r"[0-9](?<=[A-Za-z]{2}[0-9])(?<![A-Za-z0-9][A-Za-z]{2}[0-9])[0-9](?=[ -]{0,2}[A-Za-z0-9]{4})")
 """From the check digits on; the country code is the two letters before."""
-_CARD = re.compile(r"[1-6](?<!\w[1-6])(?:[ .\-/]{0,2}[0-9]){12,18}(?!\w)")
-_SSN = re.compile(r"[0-9](?<!\w[0-9])[0-9]{2}[-. ]?[0-9]{2}[-. ]?[0-9]{4}(?!\w)")
+_CARD = re.compile(r"[1-6](?<!\w[1-6])(?:[ .\-/]{0,2}[0-9]){12,18}(?!\w)", re.ASCII)
+_SSN = re.compile(r"[0-9](?<!\w[0-9])[0-9]{2}[-. ]?[0-9]{2}[-. ]?[0-9]{4}(?!\w)", re.ASCII)
 _IP = re.compile(
     r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:/[0-9]{1,3})?(?![\w])"
-    r"|(?<![\w:])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{0,40}(?:%\w{1,16})?(?:/[0-9]{1,3})?"
+    r"|(?<![\w:])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{0,40}(?:%\w{1,16})?(?:/[0-9]{1,3})?",
+    re.ASCII,
 )
 _IP_SIGN = re.compile(r"[0-9:](?:(?<=[0-9])(?=\.[0-9])|(?<=:)(?=[0-9A-Fa-f]{0,4}:))")
 """In every address, and at most so far behind its first character:"""
 _IP_BEFORE_SIGN = 4
 _PHONE = re.compile(
     r"[+(0-9](?<![\w+][+(0-9])(?:(?<=\+) ?\(?[0-9]|(?<=\()[0-9]|(?<=[0-9]))"
-    r"(?:(?:[ \t]?[().\-/]{1,2}[ \t]?|[ \t])?[0-9]){6,16}(?![\w]|[.,][0-9])"
+    r"(?:(?:[ \t]?[().\-/]{1,2}[ \t]?|[ \t])?[0-9]){6,16}(?![\w]|[.,][0-9])",
+    re.ASCII,
 )
 
-_SPACES = "\u00a0\u2007\u2009\u202f\u3000"
+_SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _HYPHENS = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63"
+_APOSTROPHES = "\u2018\u2019\u02bc\u2032"
 _WIDE = "".join(map(chr, range(0xFF01, 0xFF5F)))
 _LOOK_ALIKES = {
     **dict.fromkeys(_SPACES, " "),
     **dict.fromkeys(_HYPHENS, "-"),
+    **dict.fromkeys(_APOSTROPHES, "'"),
     **{wide: chr(ord(wide) - 0xFEE0) for wide in _WIDE},
 }
 _LOOK_ALIKE = re.compile(f"[{''.join(_LOOK_ALIKES)}]")
 
 
 def plain(text: str) -> str:
-    """The text with look-alikes of ASCII (wide forms, hyphens, spaces) as ASCII; every character keeps its place."""
+    """The text with look-alikes of ASCII (wide forms, hyphens, spaces, apostrophes) as ASCII, each in its place."""
     return text if text.isascii() else _LOOK_ALIKE.sub(lambda found: _LOOK_ALIKES[found[0]], text)
 
 

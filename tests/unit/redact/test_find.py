@@ -42,6 +42,14 @@ def found(kind: Kind, text: str) -> list[str]:
         (Kind.PHONE, "Call +49 30 901820 or (212) 555-0187.", ["+49 30 901820", "(212) 555-0187"]),
         (Kind.PHONE, "Mobil: 0171 2345678", ["0171 2345678"]),
         (Kind.PHONE, "order 4821339221 of 2024-05-06", []),
+        (Kind.CREDIT_CARD, "卡号4111111111111111。", ["4111111111111111"]),
+        (Kind.CREDIT_CARD, "order A4111111111111111", []),
+        (Kind.IP, "服务器192.168.10.20已经关闭", ["192.168.10.20"]),
+        (Kind.PHONE, "電話03-1234-5678です。", ["03-1234-5678"]),
+        (Kind.SSN, "社保078-05-1120号, 사회536-22-8726입니다", ["536-22-8726"]),
+        (Kind.EMAIL, "请联系我们的客服邮箱jane@example.com获取更多帮助", ["jane@example.com"]),
+        (Kind.EMAIL, "邮箱jane [at] example [dot] com获取", ["jane [at] example [dot] com"]),
+        (Kind.EMAIL, "write to 李明@例子.公司 today", ["李明@例子.公司"]),
         (Kind.PERSON, "Dear Dr. Okafor,\n\nsee below.\n\nRegards,\nPriya Raman", ["Okafor", "Priya Raman"]),
         (Kind.PERSON, "Maria Gonzalez signed. Then Gonzalez left.", ["Gonzalez", "Maria Gonzalez"]),
         (Kind.PERSON, "The opening hours changed on Monday.", []),
@@ -64,6 +72,18 @@ def test_values_are_found_and_look_alikes_are_not(kind: Kind, text: str, values:
         ("a b c", "b", None),
         ("born 1980-02-03 in", "1980-02-03", "1980-02-03"),
         ("x.*y", ".*", None),
+        ("担当はJane Roeです", "Jane Roe", "Jane Roe"),
+        ("编号K-4711的", "K-4711", "K-4711"),
+        ("编号XK-4711的", "K-4711", None),
+        ("홍길동은 서울에", "홍길동", "홍길동"),
+        ("Jane Roe山田", "Jane Roe山田", "Jane Roe山田"),
+        ("ومحمد علي هنا", "محمد علي", "محمد علي"),
+        ("נשלח לדוד כהן היום", "דוד כהן", "דוד כהן"),
+        ("נשלח חדוד כהן היום", "דוד כהן", None),
+        ("山Anna田 and Rene\u0301e", "René", None),
+        ("東京Rene\u0301です", "René", "Rene\u0301"),
+        ("東京Jane山田です", "Jane 山田", "Jane山田"),
+        ("ask JaneRoe now", "Jane\u200bRoe", "JaneRoe"),
     ],
 )
 def test_declared_values_are_found_however_a_text_spells_them(text: str, value: str, spelled: str | None) -> None:
@@ -72,9 +92,32 @@ def test_declared_values_are_found_however_a_text_spells_them(text: str, value: 
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Müller–Lüdenscheidt", "Müller–Lüdenscheidt"),
+        ("山田（株）", "山田（株）"),
+        ("東京都港区１－２－３", "東京都港区１－２－３"),
+        ("東京都港区1-2-3", "東京都港区１－２－３"),
+        ("O’Brien", "O'Brien"),
+        ("O'Brien", "Oʼ\u2060Brien"),
+    ],
+)
+def test_a_declared_value_is_found_whatever_forms_of_a_sign_it_and_the_text_use(text: str, value: str) -> None:
+    document = read_document(f"Ask {text} です".encode(), "text/plain", "a.txt")
+    (finding,) = sighted(document, Search(private=(value,))).text
+    assert document.text[finding.start : finding.end] == text
+
+
+def test_the_longest_declared_value_is_taken_whatever_its_script() -> None:
+    (finding,) = private_findings("Roe山田太郎です", ["Roe", "Roe山田太郎"])
+    assert (finding.start, finding.end) == (0, 7)
+
+
 def test_a_plain_text_has_every_character_where_it_was() -> None:
     text = "ａ＠ｂ\u2011ｃ\u00a0d"
     assert plain(text) == "a@b-c d"
+    assert plain("O’Brien\u2003x") == "O'Brien x"
     assert len(plain(text)) == len(text)
 
 
