@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from index.embedding.port import Embedder
+from index.embedding.port import Embedder, FailedTextsError, probe_text
 from schemas.errors import TransientError, UnreadableError
 
 RUN_TEXTS = 32
@@ -27,7 +27,6 @@ _PADDING = 1.25
 _RUN_COST = 100
 """Characters' worth of a run of its own: so much padding may be wasted for one run less."""
 _LOOK = 256
-_PROBE = "A text that every model can read."
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,16 +223,30 @@ class Vectors:
         return min(len(text.said), 5 * self._embedder.max_tokens)
 
     def _embed(self, said: Sequence[str]) -> list[bytes | Exception]:
-        """A vector, or what is wrong, of each text. Raises what the model raises when it is the model's fault."""
+        """A vector, or what is wrong, of each text. Raises what the model raises when it is the model's fault: when it
+        fails on every text, or does not answer.
+        """
+        rows = self._tried(said)
+        if rows is not None:
+            return [*rows]
+        if len(said) > 1:
+            half = len(said) // 2
+            return [*self._embed(said[:half]), *self._embed(said[half:])]
+        self._embedder.embed([probe_text()])
+        rows = self._tried(said)  # once more: a model that failed for a moment is no reason to give a document up
+        failed = UnreadableError("the embedding model fails on one of its texts", reason="not_embeddable")
+        return [failed] if rows is None else [*rows]
+
+    def _tried(self, said: Sequence[str]) -> list[bytes] | None:
+        """None where a text may be at fault."""
         try:
             return [_checked(row) for row in self._embedder.embed(said)]
+        except FailedTextsError:
+            return None
         except TransientError:
             raise
-        except Exception:  # noqa: BLE001 - asked again one by one, to find whose fault it is
-            if len(said) > 1:
-                return [outcome for text in said for outcome in self._embed([text])]
-            self._embedder.embed([_PROBE])
-            return [UnreadableError("the embedding model fails on one of its texts", reason="not_embeddable")]
+        except Exception:  # noqa: BLE001 - asked again apart, to find whose fault it is
+            return None
 
     def _settle(self, text: _Text, outcome: bytes | Exception) -> None:
         del self._pending[text.name]

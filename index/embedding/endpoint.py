@@ -5,7 +5,6 @@ leave the installation; that is the operator's decision. Errors never carry text
 """
 
 import random
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ import httpx
 import numpy as np
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from index.embedding.port import Recipe, Span, Vectors
+from index.embedding.guessed_pieces import GUESS, guessed_pieces
+from index.embedding.port import FailedTextsError, Recipe, Span, Vectors, probe_text
 from schemas.errors import ConfigError, TransientError
 
 _BATCH_TEXTS = 64
@@ -22,12 +22,14 @@ _BATCH_CHARACTERS = 60_000
 _ATTEMPTS = 5
 _QUESTION_ATTEMPTS = 2
 """Somebody waits for the answer."""
+_SUSPECT_AFTER = 2
+"""Attempts that ended with an error of the endpoint's own, before another text is tried."""
+_BUSY = (502, 503, 504, 529)
+"""What a gateway says of an endpoint, and an endpoint of its load: a text is suspected only in the end."""
 _LONGEST_WAIT = 20.0
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 60.0
 _BYTES_PER_VALUE = 32
 """Of a number in JSON, at most; an answer far longer than its vectors is refused unread."""
-
-_PIECE = re.compile(r"[^\W\d_]{1,4}|\d{1,2}|[^\w\s]|_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,13 @@ class EndpointConfig:
 
     @property
     def recipe(self) -> Recipe:
-        """What it embeds by, as far as anybody outside the endpoint knows."""
-        return Recipe(self.model, "openai-compatible", self.dimension, self.max_tokens, "endpoint", precision="unknown")
+        """What it embeds by, as far as anybody outside the endpoint knows; the same model elsewhere may differ.
+
+        Raises ConfigError.
+        """
+        url = _checked_url(self.url)
+        revision = f"openai-compatible {url.netloc.decode()}{url.path} pieces.{GUESS}"
+        return Recipe(self.model, revision, self.dimension, self.max_tokens, "endpoint", precision="unknown")
 
 
 class _Row(BaseModel):
@@ -60,8 +67,9 @@ class _Answer(BaseModel):
 class EndpointEmbedder:
     """An `Embedder` over the endpoint. Safe to call from several threads.
 
-    Raises TransientError when the endpoint does not answer or asks to wait for longer than some seconds, ConfigError
-    when it refuses the key or the model, ValueError when it refuses a text or answers nonsense.
+    Raises TransientError when the endpoint does not answer or asks to wait for longer than some seconds,
+    FailedTextsError when it fails on these texts but not on another, ConfigError when it refuses the key or the model,
+    ValueError when it refuses a text or answers nonsense.
     """
 
     def __init__(
@@ -75,7 +83,7 @@ class EndpointEmbedder:
         self._url = _checked_url(config.url)
         self._sleep = sleep
         self._recipe = config.recipe
-        secret = config.key.get_secret_value()
+        secret = _checked_key(config.key)
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {secret}"} if secret else {},
             timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
@@ -102,8 +110,8 @@ class EndpointEmbedder:
         return self._config.max_tokens
 
     def token_spans(self, text: str) -> Sequence[Span]:
-        """Pieces of at most four letters or two digits: no usual tokeniser makes more, so no chunk is cut off."""
-        return [match.span() for match in _PIECE.finditer(text)]
+        """Rather more than the model's own tokeniser makes, which nobody here knows."""
+        return guessed_pieces(text)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """As the port says."""
@@ -113,26 +121,33 @@ class EndpointEmbedder:
         return rows
 
     def embed_query(self, text: str) -> Vectors:
-        row: Vectors = self._ask([text], _QUESTION_ATTEMPTS)[0]
+        row: Vectors = self._ask([text], _QUESTION_ATTEMPTS, is_question=True)[0]
         return row
 
-    def _ask(self, texts: Sequence[str], attempts: int = _ATTEMPTS) -> Vectors:
-        body = {"model": self._config.model, "input": [_sendable(text) for text in texts], "encoding_format": "float"}
+    def _ask(self, texts: Sequence[str], attempts: int = _ATTEMPTS, *, is_question: bool = False) -> Vectors:
         for attempt in range(1, attempts + 1):
             wait = random.uniform(0.5, 1.0) * 2 ** (attempt - 1)  # noqa: S311 - only spreads retries
-            try:
-                status, answer, asked_to_wait = self._post(body, len(texts))
-            except httpx.TransportError:
-                status, answer, asked_to_wait = 0, b"", None
+            status, answer, asked_to_wait = self._tried(texts)
             if status == 200:
                 return self._vectors(answer, len(texts))
             _refuse(status)
             wait = max(wait, asked_to_wait or 0.0)
-            if attempt < attempts and wait <= _LONGEST_WAIT:
+            if wait > _LONGEST_WAIT:
+                break
+            is_suspect = status >= 500 and attempt >= (attempts if status in _BUSY else _SUSPECT_AFTER)
+            if is_suspect and not is_question and self._tried([probe_text()])[0] == 200:
+                raise FailedTextsError(f"the embedding endpoint fails on these texts ({status})")
+            if attempt < attempts:
                 self._sleep(wait)
-                continue
-            break
         raise TransientError(f"the embedding endpoint did not answer ({status or 'no connection'})")
+
+    def _tried(self, texts: Sequence[str]) -> tuple[int, bytes, float | None]:
+        """As `_post`; status 0 where there is no connection."""
+        body = {"model": self._config.model, "input": [_sendable(text) for text in texts], "encoding_format": "float"}
+        try:
+            return self._post(body, len(texts))
+        except httpx.TransportError:
+            return 0, b"", None
 
     def _post(self, body: object, count: int) -> tuple[int, bytes, float | None]:
         """Status, body where it is 200, and the seconds it asks to wait."""
@@ -167,11 +182,23 @@ class EndpointEmbedder:
         return rows
 
 
-def _checked_url(url: str) -> str:
-    parsed = httpx.URL(url)
+def _checked_url(url: str) -> httpx.URL:
+    """Where vectors are asked for. Raises ConfigError."""
+    try:
+        parsed = httpx.URL(f"{url.strip().rstrip('/')}/embeddings")
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo or parsed.query or parsed.fragment:
         raise ConfigError("MILLSTREAM_EMBEDDING_URL: a base address such as https://host/v1, without a key in it")
-    return f"{url.rstrip('/')}/embeddings"
+    return parsed
+
+
+def _checked_key(key: SecretStr) -> str:
+    """Without the line end that a file puts behind it. Raises ConfigError, which does not tell the key."""
+    secret = key.get_secret_value().strip()
+    if not all("!" <= sign <= "~" for sign in secret):
+        raise ConfigError("MILLSTREAM_EMBEDDING_KEY: a key has neither spaces nor line ends nor signs beyond ASCII")
+    return secret
 
 
 def _refuse(status: int) -> None:

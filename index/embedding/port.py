@@ -5,12 +5,15 @@ Both are synchronous. ONNX Runtime and the tokeniser release the GIL, so callers
 
 import hashlib
 import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from schemas.errors import TransientError
 
 Vectors = NDArray[np.float32]
 Span = tuple[int, int]
@@ -35,6 +38,15 @@ class Recipe:
         """Short, stable and readable: the model's last name, the dimension, 12 hex digits over the whole recipe."""
         digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
         return f"{self.model.rsplit('/', 1)[-1].lower()}-{self.dimension}-{digest}"
+
+
+class FailedTextsError(TransientError):
+    """The model answers, and embeds another text, but failed on these: one of them may be at fault."""
+
+
+def probe_text() -> str:
+    """A text that every model can embed, each time another: no cache between here and the model knows it."""
+    return f"A text that every model can read, and number {secrets.randbelow(10**9)}."
 
 
 class Tokens(Protocol):
@@ -65,7 +77,10 @@ class Embedder(Tokens, Protocol):
         ...
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Passages: shape (n, dimension), float32, C order, rows of unit length; (0, dimension) for none."""
+        """Passages: shape (n, dimension), float32, C order, rows of unit length; (0, dimension) for none.
+
+        Raises TransientError where it does not answer, FailedTextsError or any other where the texts may be at fault.
+        """
         ...
 
     def embed_query(self, text: str) -> Vectors:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -10,6 +11,7 @@ from pydantic import SecretStr
 
 from index.embedding.choice import embedding_recipe, open_embedder
 from index.embedding.endpoint import EndpointConfig, EndpointEmbedder
+from index.embedding.port import FailedTextsError
 from runtime.settings import settings_from
 from schemas.errors import ConfigError, TransientError
 
@@ -106,18 +108,93 @@ def test_refusals_and_nonsense_are_errors_without_text_or_key(answer: Answer, er
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://a.example", "https://key@a.example/v1", "a.example/v1", "https://a.example/v1?k=1"]
+    "url", ["ftp://a.example", "https://key@a.example/v1", "a.example/v1", "https://a.example/v1?k=1", "https://a b:x/"]
 )
 def test_an_address_is_a_base_without_a_key_in_it(url: str) -> None:
     with pytest.raises(ConfigError, match="MILLSTREAM_EMBEDDING_URL"):
         EndpointEmbedder(EndpointConfig(url, "m", SecretStr(""), 4, 64))
+    with pytest.raises(ConfigError, match="MILLSTREAM_EMBEDDING_URL"):
+        _ = EndpointConfig(url, "m", SecretStr(""), 4, 64).recipe.fingerprint
 
 
-def test_its_pieces_cover_every_letter_in_order() -> None:
-    text = "Straßenbahnhaltestelle 20261, 李明 & co_op"
-    spans = World(vectors).embedder.token_spans(text)
-    assert "".join(text[start:end] for start, end in spans) == "".join(text.split())
-    assert all(end - start <= 4 for start, end in spans)
+def fails_on(word: str, code: int = 500) -> Answer:
+    """An endpoint that is well but for texts with the word."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        texts = json.loads(request.content)["input"]
+        return httpx.Response(code) if any(word in text for text in texts) else vectors(request)
+
+    return answer
+
+
+@pytest.mark.parametrize(("code", "waits"), [(500, 1), (503, 4)])
+def test_an_endpoint_that_fails_on_these_texts_alone_says_so(code: int, waits: int) -> None:
+    world = World(fails_on("poison", code))
+    with pytest.raises(FailedTextsError) as caught:
+        world.embedder.embed(["fine", "poison, and private"])
+    assert "private" not in str(caught.value)
+    assert len(world.waits) == waits, "what a gateway may say of a busy endpoint is waited out"
+
+
+def test_an_endpoint_that_fails_on_every_text_is_away() -> None:
+    world = World(status(500))
+    with pytest.raises(TransientError) as caught:
+        world.embedder.embed(["a"])
+    assert not isinstance(caught.value, FailedTextsError)
+    assert len(world.waits) == 4
+
+
+def test_an_endpoint_that_fails_for_a_moment_is_asked_again() -> None:
+    world = World(status(500), status(500), status(500), vectors)
+    assert world.embedder.embed(["a"]).shape == (1, 4)
+
+
+def test_whether_another_text_goes_is_asked_with_a_text_that_no_cache_knows() -> None:
+    world = World(status(500))
+    with pytest.raises(TransientError):
+        world.embedder.embed(["a"])
+    asked = [json.loads(request.content)["input"][0] for request in world.requests]
+    others = [text for text in asked if text != "a"]
+    assert len(others) == len(set(others)) > 1
+
+
+def test_nobody_waits_for_another_text_than_the_question() -> None:
+    world = World(fails_on("poison"))
+    with pytest.raises(TransientError):
+        world.embedder.embed_query("poison")
+    assert len(world.requests) == 2
+
+
+def test_the_same_model_at_another_address_is_another() -> None:
+    def at(url: str) -> str:
+        return replace(CONFIG, url=url).recipe.fingerprint
+
+    assert at("https://embed.example/v1") == CONFIG.recipe.fingerprint == at("https://EMBED.example:443/v1")
+    others = ["https://other.example/v1", "https://embed.example:8443/v1", "https://embed.example/other/v1"]
+    assert len({CONFIG.recipe.fingerprint, *map(at, others)}) == 4
+
+
+def test_the_fingerprint_of_an_endpoint_does_not_change_between_releases() -> None:
+    assert CONFIG.recipe.fingerprint == "some-model-4-827515090fd2"
+
+
+def test_a_line_end_behind_the_key_is_no_part_of_it() -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return vectors(request)
+
+    config = replace(CONFIG, key=SecretStr("k-secret\r\n"))
+    EndpointEmbedder(config, transport=httpx.MockTransport(answer)).embed(["a"])
+    assert requests[0].headers["authorization"] == "Bearer k-secret"
+
+
+@pytest.mark.parametrize("key", ["k-secret\nk-other", "k secret", "k-secrét", "k-secret\x00"])
+def test_a_key_that_no_header_can_carry_is_refused_at_the_start_without_telling_it(key: str) -> None:
+    with pytest.raises(ConfigError, match="MILLSTREAM_EMBEDDING_KEY") as caught:
+        EndpointEmbedder(replace(CONFIG, key=SecretStr(key)))
+    assert "secr" not in str(caught.value)
 
 
 def test_the_settings_choose_it_by_its_address() -> None:

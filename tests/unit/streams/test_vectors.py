@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from index.embedding.port import FailedTextsError
 from index.embedding.port import Vectors as Rows
 from index.embedding.words import HashedWordsEmbedder
-from schemas.errors import UnreadableError
+from schemas.errors import TransientError, UnreadableError
 from streams.vector_cache import VectorCache
 from streams.vectors import Obtained, Vectors
 
@@ -116,6 +117,48 @@ async def test_a_text_the_model_fails_on_fails_its_document_alone(word: str) -> 
     outcomes = await asyncio.gather(*(vectors.of(texts) for texts in wanted), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [list, UnreadableError, list]
     assert await vectors.of(pairs("c", 60)), "what it shared with nobody is embedded when it is asked for"
+
+
+class Failing(Noting):
+    """An endpoint that answers with an error of its own for a run with the word, `times` times."""
+
+    def __init__(self, times: int = 1_000, is_away: bool = False) -> None:
+        super().__init__()
+        self._left = times
+        self._is_away = is_away
+
+    def embed(self, texts: Sequence[str]) -> Rows:
+        rows = super().embed(texts)
+        if any("poison" in text for text in texts) and self._left:
+            self._left -= 1
+            raise FailedTextsError("it answered 500")
+        if self._is_away and not any("fine" in text for text in texts):
+            raise TransientError("it does not answer")
+        return rows
+
+
+async def test_a_text_that_an_endpoint_fails_on_fails_its_document_alone() -> None:
+    model = Failing()
+    vectors = Vectors(model)
+    wanted = [pairs("a", 5), [*pairs("b", 3), ("x", "a poison text")], pairs("c", 20)]
+    outcomes = await asyncio.gather(*(vectors.of(texts) for texts in wanted), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [list, UnreadableError, list]
+    assert isinstance(outcomes[1], UnreadableError)
+    assert outcomes[1].reason == "not_embeddable"
+    assert len(model.batches) < 16, "a run of 29 is halved, not asked text by text"
+
+
+async def test_no_document_is_given_up_while_the_endpoint_answers_for_no_text() -> None:
+    vectors = Vectors(Failing(is_away=True))
+    outcomes = await asyncio.gather(
+        vectors.of([("a", "fine")]), vectors.of([("x", "a poison text")]), return_exceptions=True
+    )
+    assert isinstance(outcomes[1], TransientError)
+
+
+async def test_an_endpoint_that_failed_for_a_moment_costs_no_document() -> None:
+    assert len(await Vectors(Failing(times=2)).of([("x", "a poison text"), ("y", "fine")])) == 2
+    assert len(await Vectors(Failing(times=1)).of([("x", "a poison text")])) == 1
 
 
 async def test_two_documents_that_wait_for_one_text_outlive_each_other() -> None:
