@@ -25,7 +25,7 @@ from schemas.topics import CHANGES, COMMITS, DLQ, HIDES, mutations_topic
 from streams.agents import apply_agent, apply_hides_agent
 from streams.apply import Applier
 from streams.audit_parts import auditing
-from streams.commit_log import LastingLog, LogCommits
+from streams.commit_log import LastingLog, LogCommits, LogLostError
 from streams.generations import read_catalogue
 from streams.groups import apply_group, hides_group
 from streams.heal import Healer
@@ -78,7 +78,7 @@ async def build_apply(settings: Settings, metrics: Metrics, clock: Clock) -> Sta
         journal.committed(items, seconds)
 
     def sweep_failed(error: Exception) -> None:
-        if isinstance(error, MillstreamError):
+        if isinstance(error, MillstreamError) and not isinstance(error, LogLostError):
             journal.sweep_failed(error)
         else:
             app.crash_soon(error)

@@ -24,6 +24,7 @@ from schemas.identity import Document, Tenant
 from streams.audit import Audit
 from streams.audit_log import AuditLog
 from streams.background import Background
+from streams.commit_log import LogLostError
 from streams.repair import Repair, documents_at, tell_again
 from streams.window import Crash, LeaseEndedError
 
@@ -254,6 +255,8 @@ class Auditing(Background):
             except (TransientError, LeaseEndedError) as error:
                 log.debug("audit cut off", reason=str(error))
                 until = self._clock.monotonic() + min(seconds, _CUT_OFF_SECONDS)
+            except LogLostError:
+                raise
             except MillstreamError as error:
                 self._metrics.count(ALERTS, alert="audit_broken")
                 log.error("audit broken", reason=str(error))
