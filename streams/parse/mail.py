@@ -3,12 +3,14 @@ that knows python-oxmsg.
 """
 
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from email import policy
 from email.errors import MessageError
 from email.message import MIMEPart
 from email.parser import BytesParser
+from itertools import chain
 
 from schemas.errors import PermanentError, UnreadableError
 from streams.core.blocks import BlockKind, Piece
@@ -16,7 +18,10 @@ from streams.parse.reading import Reading, ReadInner
 
 _SHOWN = ("From", "To", "Cc", "Date")
 _MOST_PARTS = 1000
+_DEEPEST = 50
 _BODIES = ("text/plain", "text/html")
+# How an mbox file goes on behind a message: who sent the next and when, then its headers.
+_NEXT_MAIL = re.compile(rb"\n\r?\nFrom [^\n]{0,200}\d\d:\d\d[^\n]{0,100}\n[A-Za-z][A-Za-z0-9-]{0,60}:")
 # A message whose HTML has structure that its plain text lost.
 _STRUCTURE = ("<table", "<h1", "<h2", "<h3", "<li")
 
@@ -31,22 +36,30 @@ class _Part:
 
 
 def read_eml(body: bytes, inner: ReadInner) -> Reading:
-    """A message in the Internet's format. Raises UnreadableError; reason malformed, too_deep or mail_loop."""
+    """A message in the Internet's format.
+
+    Raises UnreadableError; reason malformed, too_deep, mail_loop or, for a box of several, unsupported_type.
+    """
     # An mbox file's first line is no header.
     if body.startswith(b"From "):
+        if _NEXT_MAIL.search(body):
+            raise UnreadableError(
+                "the file is a mailbox of several messages: send each as a document of its own (.eml)",
+                reason="unsupported_type",
+            )
         body = body.partition(b"\n")[2]
     try:
         message = BytesParser(policy=policy.default).parsebytes(body)
-        parts = list(_leaves(message))
+        parts = _Message().leaves(message)
         shown = [f"{name}: {value}" for name in _SHOWN if (value := _header(message, name))]
         subject = _header(message, "Subject") or None
         language = _header(message, "Content-Language").partition(",")[0].partition("-")[0].strip().lower() or None
     except (MessageError, LookupError, ValueError, AttributeError, TypeError, IndexError):
         # The standard library's parser means to accept anything, and does not quite.
         raise UnreadableError("the message is malformed: export it again", reason="malformed") from None
-    texts = [part for part in parts if not part.name and part.content_type in _BODIES]
-    others = [part for part in parts if part.name or part.content_type not in _BODIES]
-    return replace(_assembled(subject, shown, _chosen(texts), others, inner), language=language)
+    texts = [part for part in parts if _is_text(part)]
+    others = [part for part in parts if not _is_text(part)]
+    return replace(_assembled(subject, shown, texts, others, inner), language=language)
 
 
 def read_msg(body: bytes, inner: ReadInner) -> Reading:
@@ -68,7 +81,7 @@ def read_msg(body: bytes, inner: ReadInner) -> Reading:
     except Exception:  # noqa: BLE001 - the reader trusts the file's numbers and fails over them in any way
         raise UnreadableError("the message is damaged: export it again", reason="malformed") from None
     shown = [f"{name}: {value}" for name, value in headers.items() if value]
-    return _assembled(subject, shown, _chosen(texts), others, inner)
+    return _assembled(subject, shown, _chosen([[part] for part in texts]), others, inner)
 
 
 def _assembled(
@@ -107,39 +120,67 @@ def _deeper(pieces: Sequence[Piece], by: int) -> Iterator[Piece]:
     return (replace(piece, level=piece.level + by) if piece.kind is BlockKind.HEADING else piece for piece in pieces)
 
 
-def _chosen(texts: Sequence[_Part]) -> list[_Part]:
-    """Of alternatives the plain one, unless it is empty or the HTML shows structure."""
-    plain = [part for part in texts if part.content_type.startswith("text/plain") and part.body.strip()]
-    rich = [part for part in texts if part.content_type.startswith("text/html") and part.body.strip()]
-    structured = any(tag in part.body.decode("latin-1").lower() for part in rich for tag in _STRUCTURE)
-    return rich if rich and (structured or not plain) else plain
+def _chosen(branches: Sequence[Sequence[_Part]]) -> list[_Part]:
+    """Of alternatives the plain one, unless it is empty or the HTML shows structure; and all that is attached."""
+    texts = [[part for part in branch if _is_text(part) and part.body.strip()] for branch in branches]
+    rich = [any(_is_html(part) for part in found) for found in texts]
+    plain = [bool(found) and not html for found, html in zip(texts, rich, strict=True)]
+    kept = rich if any(rich) and (not any(plain) or any(map(_has_structure, chain(*texts)))) else plain
+    return [
+        part for branch, keeps in zip(branches, kept, strict=True) for part in branch if keeps or not _is_text(part)
+    ]
 
 
-def _leaves(message: MIMEPart) -> Iterator[_Part]:
-    """The parts that hold something, messages within messages as parts of their own."""
-    waiting: list[MIMEPart] = [message]
-    seen = 0
-    while waiting:
-        part = waiting.pop(0)
-        seen += 1
-        if seen > _MOST_PARTS:
-            raise UnreadableError(f"the message has over {_MOST_PARTS} parts", reason="mail_loop")
-        name = part.get_filename() or ""
+def _is_text(part: _Part) -> bool:
+    """Whether a part is what the message says itself, and no attachment."""
+    return not part.name and part.content_type.partition(";")[0] in _BODIES
+
+
+def _is_html(part: _Part) -> bool:
+    return part.content_type.startswith("text/html")
+
+
+def _has_structure(part: _Part) -> bool:
+    return _is_html(part) and any(tag in part.body.decode("latin-1").lower() for tag in _STRUCTURE)
+
+
+@dataclass(slots=True)
+class _Message:
+    """A message being taken apart."""
+
+    seen: int = 0
+
+    def leaves(self, part: MIMEPart, depth: int = 0) -> list[_Part]:
+        """The parts that hold something, of alternatives the chosen; messages within messages as parts of their own."""
+        self.seen += 1
+        if self.seen > _MOST_PARTS or depth > _DEEPEST:
+            raise UnreadableError(
+                f"the message has over {_MOST_PARTS} parts, or over {_DEEPEST} within each other", reason="mail_loop"
+            )
         if part.get_content_type() == "message/rfc822":
-            for inside in part.iter_parts():
-                subject = _header(inside, "Subject") or "message"
-                yield _Part(name or f"{subject}.eml", "message/rfc822", bytes(inside))
-        elif part.is_multipart():
-            waiting = [*part.iter_parts(), *waiting]
-        else:
-            content = part.get_payload(decode=True)
-            charset = part.get_content_charset()
-            declared = part.get_content_type() + (f"; charset={charset}" if charset and name else "")
-            body = content if isinstance(content, bytes) else b""
-            if charset and not name:
-                yield _Part(name, part.get_content_type(), _utf8(body, charset))
-            elif body.strip():
-                yield _Part(name, declared, body)
+            return [_forwarded(part, inside) for inside in part.iter_parts()]
+        if not part.is_multipart():
+            return list(_leaf(part))
+        branches = [self.leaves(inside, depth + 1) for inside in part.iter_parts()]
+        return _chosen(branches) if part.get_content_subtype() == "alternative" else list(chain(*branches))
+
+
+def _forwarded(part: MIMEPart, inside: MIMEPart) -> _Part:
+    subject = _header(inside, "Subject") or "message"
+    return _Part(part.get_filename() or f"{subject}.eml", "message/rfc822", bytes(inside))
+
+
+def _leaf(part: MIMEPart) -> Iterator[_Part]:
+    name = part.get_filename() or ""
+    content = part.get_payload(decode=True)
+    charset = part.get_content_charset()
+    kind = part.get_content_type()
+    body = content if isinstance(content, bytes) else b""
+    if charset and not name:
+        # The page within may still name the charset it had: what is stated here counts more.
+        yield _Part(name, f"{kind}; charset=utf-8", _utf8(body, charset))
+    elif body.strip():
+        yield _Part(name, kind + (f"; charset={charset}" if charset else ""), body)
 
 
 def _utf8(body: bytes, charset: str) -> bytes:

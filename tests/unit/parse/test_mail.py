@@ -1,0 +1,84 @@
+"""Mail as it is sent: every part that says something is read once."""
+
+import pytest
+
+from schemas.errors import UnreadableError
+from streams.core.blocks import ParsedDocument
+from streams.parse.document import read_document
+
+
+def part(content_type: str, content: str | bytes) -> bytes:
+    body = content if isinstance(content, bytes) else content.encode()
+    return f"Content-Type: {content_type}\r\n\r\n".encode() + body + b"\r\n"
+
+
+def multipart(subtype: str, *parts: bytes, boundary: str = "x") -> bytes:
+    inside = b"".join(f"--{boundary}\r\n".encode() + one for one in parts)
+    return (
+        f'Content-Type: multipart/{subtype}; boundary="{boundary}"\r\n\r\n'.encode()
+        + inside
+        + (f"--{boundary}--\r\n".encode())
+    )
+
+
+def read(body: bytes) -> ParsedDocument:
+    return read_document(b"From: a@b.test\r\nSubject: x\r\nMIME-Version: 1.0\r\n" + body, "message/rfc822", "x")
+
+
+def test_a_page_and_a_list_s_footer_behind_it_are_both_read() -> None:
+    page = part("text/html; charset=utf-8", "<p>The contract ends on 31 May.</p>")
+    text = read(multipart("mixed", page, part("text/plain", "To unsubscribe write to the list."))).text
+    assert text.index("The contract ends on 31 May.") < text.index("To unsubscribe")
+
+
+def test_texts_around_a_picture_are_all_read_in_order() -> None:
+    before, behind = part("text/plain", "Before the picture."), part("text/html", "<p>Behind the picture.</p>")
+    text = read(multipart("mixed", before, behind, part("text/plain", "And the end."))).text
+    assert text.index("Before the picture.") < text.index("Behind the picture.") < text.index("And the end.")
+
+
+def test_of_alternatives_one_is_read_and_what_stands_beside_them_as_well() -> None:
+    plain, page = part("text/plain", "The same words."), part("text/html", "<p>The same words.</p>")
+    both = multipart("alternative", plain, multipart("related", page, boundary="z"), boundary="y")
+    text = read(multipart("mixed", both, part("text/plain", "A footer."))).text
+    assert (text.count("The same words."), text.count("A footer.")) == (1, 1)
+
+
+def test_what_is_attached_within_an_alternative_that_is_not_read_is_kept() -> None:
+    attached = part("text/csv; name=rows.csv", "state,bar\r\nidle,2\r\n")
+    rich = multipart("mixed", part("text/html", "<p>The same words.</p>"), attached, boundary="y")
+    text = read(multipart("alternative", part("text/plain", "The same words."), rich)).text
+    assert text.count("The same words.") == 1
+    assert "idle | 2" in text
+
+
+def test_multiparts_within_each_other_without_end_are_refused() -> None:
+    body = part("text/plain", "words")
+    for depth in range(60):
+        body = multipart("mixed", body, boundary=f"b{depth}b")
+    with pytest.raises(UnreadableError) as caught:
+        read(body)
+    assert caught.value.reason == "mail_loop"
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", "windows-1252", "utf-8"])
+def test_the_charset_of_a_part_counts_more_than_the_one_its_page_names(charset: str) -> None:
+    page = "<html><head><meta http-equiv='Content-Type' content='text/html; charset=iso-8859-1'></head>"
+    page += "<body><p>Grüße aus Köln, Jürgen Müller</p></body></html>"
+    text = read(part(f"text/html; charset={charset}", page.encode(charset))).text
+    assert "Grüße aus Köln, Jürgen Müller" in text
+
+
+def mail(number: int) -> bytes:
+    return (
+        f"From sender@x.test Mon Jan  1 00:00:0{number} 2024\nFrom: a@b.test\nSubject: {number}\nTo: c@d.test\n\n"
+        f"Body number {number}.\nFrom here on it rains.\n\nFrom 10:30 to 11:00 as well.\n\n"
+    ).encode()
+
+
+@pytest.mark.parametrize("name", ["archive.mbox", "archive"])
+def test_a_mailbox_of_several_messages_is_refused_with_what_to_do(name: str) -> None:
+    assert "Body number 1." in read_document(mail(1), None, name).text
+    with pytest.raises(UnreadableError, match="send each as a document of its own") as caught:
+        read_document(mail(1) + mail(2), None, name)
+    assert caught.value.reason == "unsupported_type"
