@@ -1,20 +1,15 @@
-"""Lines as they lie on pages, made into headings, paragraphs and list items; what repeats on the pages' edges is left
-out. Pure: whatever reads pages hands its lines in.
+"""Lines as they lie on pages, made into headings, paragraphs and list items; without what is the pages' and not the
+text's (page_edges.py). Pure: whatever reads pages hands its lines in.
 """
 
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from streams.core.blocks import BlockKind, Piece
+from streams.parse.page_edges import Line, rounded, without_contents, without_repeated
 
-_EDGE_LINES = 3
-_DIGITS = re.compile(r"\d+")
-_PAGE_NUMBER = re.compile(
-    r"^\W*(?:\w{1,10}\W{1,3})?(?:\d{1,4}|[ivxlc]{1,7})(?:\s*(?:/|\w{1,4})\s*\d{1,4})?\W*$", re.IGNORECASE
-)
 _BULLET = re.compile(r"^[•‣◦▪●○■□–*·]\s+|^-\s+(?=\S)")
 _NUMBERED = re.compile(r"^(?:\d{1,2}[.)]|[a-z]\))\s+\S")
 _HEADING_SIZE = 1.12
@@ -26,25 +21,13 @@ _FULL = 0.82
 """A line that ends before this part of the column's width ends on purpose: a row, an address, a verse."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of text; coordinates in points, `bottom` growing upwards, `size` the height of its letters."""
-
-    text: str
-    page: int
-    left: float
-    right: float
-    bottom: float
-    size: float
-
-
-_LEADER = re.compile(r"(?:\.\s?){5,}\s*\w{0,6}$")
 _CAPITALS = re.compile(r"(?:[\d.]{1,8}\s+)?[^\W\d_][^\d]{5,80}")
 
 
 def pieces_of(pages: Sequence[Sequence[Line]]) -> list[Piece]:
     """The pieces of a document from the lines of its pages, top to bottom."""
-    lines = [line for page in without_repeated(pages) for line in page if not _LEADER.search(line.text)]
+    larger = _levels(line for page in pages for line in page)
+    lines = [line for page in without_repeated(pages, larger) for line in without_contents(page, len(pages))]
     levels = _levels(lines)
     pieces: list[Piece] = []
     for run in _runs(lines, levels):
@@ -70,56 +53,18 @@ def _level(run: Sequence[Line], levels: dict[float, int]) -> int:
         return 0
     if len(run) == 1 and _in_capitals(run[0]):
         return min(max(levels.values(), default=0) + 1, _HEADING_LEVELS)
-    return levels.get(_rounded(run[0].size), 0)
+    return levels.get(rounded(run[0].size), 0)
 
 
 def _in_capitals(line: Line) -> bool:
     return line.text.isupper() and bool(_CAPITALS.fullmatch(line.text))
 
 
-def without_repeated(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
-    """The pages without page numbers and the headers and footers that at least half of them share, digits aside."""
-    if len(pages) < 2:
-        return [list(page) for page in pages]
-    edges = [_edges(page, _EDGE_LINES) for page in pages]
-    # Of a short page less is edge: its few lines may resemble other pages' and still be what it says.
-    seen = Counter(
-        key for page in pages for key in {_key(page[p]) for p in _edges(page, min(_EDGE_LINES, -(-len(page) // 8)))}
-    )
-    repeated = {key for key, count in seen.items() if count >= 2 and count * 2 >= len(pages)}
-    return [
-        [
-            line
-            for place, line in enumerate(page)
-            if not ((place in places and _key(line) in repeated) or (place in outermost and _is_number(line)))
-        ]
-        for page, places, outermost in zip(pages, edges, (_edges(page, 1) for page in pages), strict=True)
-    ]
-
-
-def _edges(page: Sequence[Line], lines: int) -> set[int]:
-    """Places of so many first and so many last lines of a page."""
-    order = sorted(range(len(page)), key=lambda place: -page[place].bottom)
-    return set(order[:lines]) | set(order[len(order) - lines :])
-
-
-def _is_number(line: Line) -> bool:
-    return bool(_PAGE_NUMBER.match(line.text))
-
-
-def _key(line: Line) -> str:
-    return _DIGITS.sub("#", line.text.casefold())
-
-
-def _rounded(size: float) -> float:
-    return round(size * 2) / 2
-
-
 def _levels(lines: Iterable[Line]) -> dict[float, int]:
     """Sizes that are headings' and the level of each: those above what most letters have."""
     letters: Counter[float] = Counter()
     for line in lines:
-        letters[_rounded(line.size)] += len(line.text)
+        letters[rounded(line.size)] += len(line.text)
     if not letters:
         return {}
     body = letters.most_common(1)[0][0]
@@ -129,7 +74,7 @@ def _levels(lines: Iterable[Line]) -> dict[float, int]:
 
 def _runs(lines: Iterable[Line], levels: dict[float, int]) -> Iterator[list[Line]]:
     """Lines that belong together: one below the other, all of a heading's size or none, in one column."""
-    for _, group in groupby(lines, key=lambda line: (line.page, levels.get(_rounded(line.size), 0))):
+    for _, group in groupby(lines, key=lambda line: (line.page, levels.get(rounded(line.size), 0))):
         run: list[Line] = []
         for line in group:
             if run and (not _follows(run[-1], line) or _in_capitals(line) or _in_capitals(run[-1])):

@@ -9,8 +9,9 @@ import pypdfium2
 from pypdfium2 import raw
 
 from schemas.errors import UnreadableError
-from streams.parse.layout import Line, pieces_of
+from streams.parse.layout import pieces_of
 from streams.parse.limits import Limits
+from streams.parse.page_edges import Line
 from streams.parse.reading import Reading
 
 _NOT_TITLES = (
