@@ -263,6 +263,21 @@ def test_what_is_no_language_is_not_one() -> None:
     assert read_document(b"<html lang='" + b"x" * 100_000 + b"'><p>text", None, "a.html").language is None
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("4111\u200b1111\u2060 exam\u00adple", "41111111 example"),
+        ("a\u200dc\u202ab\u202c", "acb"),
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"),
+        ("ok \U0001f469\u200d\U0001f680", "ok \U0001f469\u200d\U0001f680"),
+    ],
+)
+def test_characters_nobody_sees_are_not_read_and_joiners_stay_where_letters_need_them(written: str, read: str) -> None:
+    assert text(written).text == read
+    assert html(f"<p>{written}</p>").text == read
+    assert html("<p>" + "".join(f"&#{ord(character)};" for character in written) + "</p>").text == read
+
+
 def test_control_characters_and_half_pairs_never_leave_the_parser() -> None:
     document = read_document(
         b'{"title": "a\\u0000b", "text": "one \\ud800 two \\u0007 three"}', "application/json", "x"
