@@ -170,16 +170,17 @@ def _settled(cluster: Sequence[Finding], policy: Policy) -> list[Finding]:
 
     taken: list[Finding] = []
     for finding in sorted(cluster, key=rank):
-        taken = sorted([*taken, *_uncovered(finding, taken)], key=lambda other: other.start)
+        first = bisect_right(taken, finding.start, key=lambda other: other.end)
+        last = bisect_left(taken, finding.end, key=lambda other: other.start)
+        near = taken[first:last]
+        taken[first:last] = sorted([*near, *_uncovered(finding, near)], key=lambda other: other.start)
     return taken
 
 
 def _uncovered(finding: Finding, taken: Sequence[Finding]) -> Iterator[Finding]:
-    """The parts of a finding that none of `taken` covers."""
+    """The parts of a finding that none of `taken` covers; each of those, in order, overlaps it."""
     start = finding.start
     for other in taken:
-        if other.end <= start or other.start >= finding.end:
-            continue
         if other.start > start:
             yield replace(finding, start=start, end=other.start)
         start = max(start, other.end)

@@ -153,6 +153,14 @@ def test_ten_thousand_values_are_a_matter_of_moments() -> None:
     assert redact_text(text, found, policy(), PSEUDONYM).text.count("[EMAIL]") == len(found)
 
 
+def test_ten_thousand_values_each_over_the_next_are_a_matter_of_moments() -> None:
+    kinds = (Kind.EMAIL, Kind.PHONE)
+    found = [Finding(kinds[number % 2], number * 10, number * 10 + 14, 0.9) for number in range(20_000)]
+    kept = chosen(found, policy())
+    assert len(kept) == len(found)
+    assert all(left.end == right.start for left, right in pairwise(kept))
+
+
 def test_a_policy_is_told_by_what_it_decides() -> None:
     default, strict = policy_of(Redaction()), policy_of(Redaction(profile="strict"))
     assert default.fingerprint != strict.fingerprint
