@@ -134,12 +134,13 @@ async def _content(change: DocumentChange, using: Pipeline) -> Content | None:
     # Counting tokens of a long document takes a while; it releases the GIL, so the loop goes on meanwhile.
     with using.step("chunk"):
         cut = await asyncio.to_thread(chunking.chunk, document, title, using.tokens.token_spans, using.max_tokens)
+        kinds_of = await asyncio.to_thread(treated.kinds_of, cut)
     wanted = [(chunking.embedded_hash(piece.embedded, using.embedder), piece.embedded) for piece in cut]
     with using.step("embed"):
         vectors = await using.vectors.of(wanted)
     chunks = tuple(
-        _chunk(treated, title, piece, name, vector)
-        for piece, (name, _), vector in zip(cut, wanted, vectors, strict=True)
+        _chunk(treated, title, piece, kinds, name, vector)
+        for piece, kinds, (name, _), vector in zip(cut, kinds_of, wanted, vectors, strict=True)
     )
     return Content(
         chunks=chunks,
@@ -171,9 +172,10 @@ def title_of(change: DocumentChange, document: ParsedDocument) -> str:
     return named_after(change.doc_id)
 
 
-def _chunk(treated: Treated, title: str, piece: chunking.Chunk, name: str, vector: bytes) -> Chunk:
+def _chunk(
+    treated: Treated, title: str, piece: chunking.Chunk, kinds: tuple[str, ...], name: str, vector: bytes
+) -> Chunk:
     change, document = treated.change, treated.document
-    kinds = treated.kinds_of(piece)
     start, end = treated.text.source_span(piece.start, piece.end)
     subject = ChunkSubject(
         document=change.document,

@@ -5,10 +5,13 @@ the change. Sources must not put into them what nobody may see.
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from urllib.parse import unquote_plus
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import takewhile
+from urllib.parse import unquote, unquote_plus
 
 from schemas.records import DocumentChange
 from schemas.redaction import Action, Kind, Policy
@@ -25,10 +28,14 @@ from streams.core.redaction import (
     redact_document,
     redact_text,
 )
+from streams.core.scripts import visible
 
 _SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,4}$")
 _IN_LABEL = ": "
 _UNTITLED = "(untitled)"
+
+Table = tuple[Block, frozenset[Kind]]
+"""A table of a document and the kinds of personal data in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +58,44 @@ class Treated:
     """Kinds found in what every chunk carries: title and labels."""
     counts: Counter[tuple[Kind, Action]]
     """How many values were found, by what became of them."""
-    touched: tuple[Block, ...] = ()
-    """Headings and tables with personal data in them: chunks that they do not lie in may carry their words."""
+    headings: Mapping[str, frozenset[Kind]] = field(default_factory=dict)
+    """Headings with personal data in them, as lines: chunks that they do not lie in carry their words."""
+    tables: tuple[Table, ...] = ()
+    """Tables with personal data in them, in order: each of a table's chunks may carry its column names."""
 
-    def kinds_of(self, piece: Chunk) -> tuple[str, ...]:
-        """Kinds of personal data in a chunk's text, headings, column names, title and labels; sorted."""
+    def kinds_of(self, pieces: Iterable[Chunk]) -> list[tuple[str, ...]]:
+        """Kinds of personal data in each chunk's text, headings, column names, title and labels; sorted."""
         if not self.shared and not self.text.edits:
-            return ()
-        kinds = set(self.shared | self.text.kinds_between(piece.start, piece.end))
-        for block in self.touched:
-            if block.kind is BlockKind.TABLE:
-                applies = block.start < piece.start < block.end
-            else:
-                applies = bool(piece.heading_path) and _line(block.text).startswith(piece.heading_path)
-            if applies:
-                kinds |= self.text.kinds_between(block.start, block.end)
-        return tuple(sorted(kinds))
+            return [() for _ in pieces]
+        lines = sorted(self.headings)
+
+        @cache
+        def of_heading(heading: str) -> frozenset[Kind]:
+            """Of the headings that begin so: a long one is carried in part."""
+            following = (lines[number] for number in range(bisect_left(lines, heading), len(lines)))
+            alike = takewhile(lambda line: line.startswith(heading), following)
+            return frozenset[Kind]().union(*(self.headings[line] for line in alike))
+
+        def of(piece: Chunk) -> frozenset[Kind]:
+            inside = self.text.kinds_between(piece.start, piece.end) | self._of_table(piece.start)
+            return self.shared.union(inside, *map(of_heading, piece.heading_path))
+
+        return [tuple(sorted(of(piece))) for piece in pieces]
+
+    def _of_table(self, place: int) -> frozenset[Kind]:
+        """Kinds in the table whose beginning lies before a place within it."""
+        number = bisect_left(self.tables, place, key=lambda table: table[0].start)
+        if number == 0:
+            return frozenset()
+        block, kinds = self.tables[number - 1]
+        return kinds if place < block.end else frozenset()
 
 
 def named_after(doc_id: str) -> str:
-    """A title for a document without one: the last part of its doc_id, without suffix."""
-    last = doc_id.rstrip("/").rsplit("/", 1)[-1]
-    return _SUFFIX.sub("", last) or doc_id
+    """A title for a document without one: the last part of its doc_id as it reads without escapes and suffix."""
+    last = unquote(doc_id.rstrip("/").rsplit("/", 1)[-1])
+    shown = "".join(character if character.isprintable() else " " for character in visible(last))
+    return _SUFFIX.sub("", shown).strip() or doc_id
 
 
 def search_for(change: DocumentChange, policy: Policy) -> Search:
@@ -81,13 +104,13 @@ def search_for(change: DocumentChange, policy: Policy) -> Search:
     private = change.private if policy.actions[Kind.PRIVATE] is not Action.IGNORE else ()
     if not kinds and not private:
         return Search()
-    labels = (f"{key}{_IN_LABEL}{value}" for key, value in sorted(change.labels.items()))
-    return Search(kinds, private, (change.title or "", named_after(change.doc_id), _read(change.url), *labels))
+    labels = (visible(f"{key}{_IN_LABEL}{value}") for key, value in sorted(change.labels.items()))
+    return Search(kinds, private, (visible(change.title or ""), named_after(change.doc_id), _read(change.url), *labels))
 
 
 def _read(url: str | None) -> str:
     """A url as it is, and as it reads without its escapes."""
-    return f"{url}\n{unquote_plus(url)}" if url else ""
+    return visible(f"{url}\n{unquote_plus(url)}") if url else ""
 
 
 def treat(change: DocumentChange, search: Search, sighted: Sighted, treatment: Treatment) -> Treated:
@@ -95,9 +118,9 @@ def treat(change: DocumentChange, search: Search, sighted: Sighted, treatment: T
     policy, pseudonym = treatment.policy, treatment.pseudonym
     document, text = redact_document(sighted.document, sighted.text, policy, pseudonym)
     if not search.sides:
-        return Treated(change, document, text, frozenset(), _counted([text], policy), _touched(document, text))
+        return Treated(change, document, text, frozenset(), _counted([text], policy), *_touched(document, text))
     in_title, in_name, in_url, *in_labels = sighted.sides
-    given = redact_text(change.title or "", in_title, policy, pseudonym)
+    given = redact_text(search.sides[0], in_title, policy, pseudonym)
     own = redact_text(sighted.document.title or "", sighted.title, policy, pseudonym)
     name = redact_text(search.sides[1], in_name, policy, pseudonym)
     title = next((title for title in (given, own, name) if title.text.strip()), Redacted(_UNTITLED))
@@ -112,15 +135,21 @@ def treat(change: DocumentChange, search: Search, sighted: Sighted, treatment: T
     )
     shared = title.kinds.union(*(label.kinds for label in found))
     counts = _counted([text, title, *found], policy)
-    return Treated(seen, replace(document, title=own.text or None), text, shared, counts, _touched(document, text))
+    return Treated(seen, replace(document, title=own.text or None), text, shared, counts, *_touched(document, text))
 
 
-def _touched(document: ParsedDocument, text: Redacted) -> tuple[Block, ...]:
-    return tuple(
-        block
-        for block in document.blocks
-        if block.kind in (BlockKind.HEADING, BlockKind.TABLE) and text.kinds_between(block.start, block.end)
-    )
+def _touched(document: ParsedDocument, text: Redacted) -> tuple[Mapping[str, frozenset[Kind]], tuple[Table, ...]]:
+    """The headings and tables with personal data in them, and its kinds."""
+    headings: dict[str, frozenset[Kind]] = defaultdict(frozenset)
+    tables = []
+    for block in document.blocks:
+        if block.kind in (BlockKind.HEADING, BlockKind.TABLE):
+            kinds = text.kinds_between(block.start, block.end)
+            if kinds and block.kind is BlockKind.TABLE:
+                tables.append((block, kinds))
+            elif kinds:
+                headings[_line(block.text)] |= kinds
+    return headings, tuple(tables)
 
 
 def _labels(
@@ -130,15 +159,16 @@ def _labels(
     labels: dict[str, str] = {}
     found = []
     for (key, value), sightings in zip(sorted(change.labels.items()), findings, strict=True):
-        start = len(key) + len(_IN_LABEL)
+        shown = visible(key)
+        start = len(shown) + len(_IN_LABEL)
         inside = [
             replace(finding, start=max(finding.start, start) - start, end=finding.end - start)
             for finding in sightings
             if finding.end > start
         ]
-        redacted = redact_text(value, inside, treatment.policy, treatment.pseudonym)
+        redacted = redact_text(visible(value), inside, treatment.policy, treatment.pseudonym)
         found.append(redacted)
-        if not _is_taken_out([sighting for sighting in sightings if sighting.start < len(key)], treatment.policy):
+        if not _is_taken_out([sighting for sighting in sightings if sighting.start < len(shown)], treatment.policy):
             labels[key] = redacted.text
     return labels, found
 
