@@ -89,14 +89,13 @@ class _Reader:
 
     def _binary(self, kind: Format, body: bytes) -> Reading | None:
         """What is not read as one text."""
-        from streams.parse import archive, epub, mail, odt, partition, pdf, rtf, sheets, text
+        from streams.parse import archive, epub, mail, odt, partition, pdf, rtf, sheets, text, word
 
         match kind:
             case Format.PDF:
                 return pdf.read(body, self.limits)
             case Format.DOCX:
-                archive.opened(body, self.limits)
-                return _titled(partition.docx_pieces(body))
+                return _titled(partition.docx_pieces(word.plain_paragraphs(archive.opened(body, self.limits), body)))
             case Format.PPTX:
                 archive.opened(body, self.limits)
                 return _titled(partition.pptx_pieces(body))
