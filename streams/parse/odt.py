@@ -2,6 +2,7 @@
 reviewers and generated indexes are left out; page numbers are those LibreOffice last laid out.
 """
 
+import re
 from collections.abc import Iterator
 
 from lxml import etree  # type: ignore[import-untyped]
@@ -17,6 +18,10 @@ from streams.parse.xml import local, parsed
 _SKIPPED = frozenset({"tracked-changes", "annotation", "annotation-end", "table-of-content", "alphabetical-index",
                       "illustration-index", "table-index", "forms", "sequence-decls", "ruby-text"})  # fmt: skip
 _SPACES = {"s": " ", "tab": "\t", "line-break": "\n"}
+# What stands apart from the words around it: within boxes, notes and the cells of tables.
+_BLOCKS = frozenset({"p", "h", "list", "list-item", "frame", "text-box", "section", "table", "table-row",
+                     "table-cell"})  # fmt: skip
+_EMPTY_LINES = re.compile(r"\s*\n\s*")
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 _MOST_REPEATS = 50
@@ -73,12 +78,12 @@ class _Walk:
             for cell in row:
                 if local(cell) in ("table-cell", "covered-table-cell"):
                     repeated = cell.get(f"{_TABLE}number-columns-repeated") or "1"
-                    text = " ".join(self._text(paragraph) for paragraph in cell)
+                    text = "\n".join(self._text(paragraph) for paragraph in cell)
                     cells += [text] * (min(int(repeated), _MOST_REPEATS) if repeated.isdecimal() else 1)
             yield cells, local(row.getparent()) == "table-header-rows"
 
     def _text(self, element: etree._Element) -> str:
-        return "".join(self._parts(element)).strip()
+        return _EMPTY_LINES.sub("\n", "".join(self._parts(element)).strip())
 
     def _parts(self, element: etree._Element) -> Iterator[str]:
         yield element.text or ""
@@ -90,7 +95,11 @@ class _Walk:
             elif name == "soft-page-break":
                 self._turn()
             elif name == "note":
-                yield " (" + "".join("".join(self._parts(part)) for part in child if local(part) == "note-body") + ")"
+                yield f" ({' '.join(self._text(part) for part in child if local(part) == 'note-body')})"
+            elif name in _BLOCKS:
+                yield "\n"
+                yield from self._parts(child)
+                yield "\n"
             elif name not in _SKIPPED:
                 yield from self._parts(child)
             yield child.tail or ""

@@ -1,7 +1,9 @@
 """XML that may be hostile, parsed without entities, external files or a network; and documents of any vocabulary as
-pieces: titles are headings, records of plain fields are "field: value" lines, everything else is paragraphs.
+pieces: titles are headings, records of plain fields and attributes are "field: value" lines, everything else is
+paragraphs.
 """
 
+import re
 from collections.abc import Iterator
 
 from lxml import etree  # type: ignore[import-untyped]
@@ -11,7 +13,16 @@ from streams.core.blocks import BlockKind, Piece
 from streams.parse.reading import Reading
 
 _ENTITY = "<!ENTITY"
+_SPACE = re.compile(r"\s+")
 _TITLES = frozenset({"title", "head", "heading", "headline", "caption"})
+# Elements within words, of the usual vocabularies (XHTML, DocBook, DITA, TEI, JATS); any other parts what it holds.
+_INLINE = frozenset({"a", "abbr", "acronym", "b", "bold", "cite", "code", "command", "em", "emph", "emphasis",
+                     "filename", "foreign", "g", "hi", "i", "italic", "keyword", "link", "literal", "mark", "monospace",
+                     "ph", "phrase", "q", "quote", "ref", "s", "small", "sc", "span", "strong", "sub", "subscript",
+                     "sup", "superscript", "term", "tspan", "tt", "u", "ulink", "uicontrol", "underline",
+                     "xref"})  # fmt: skip
+# Attributes that say how and not what, where text or a title says what.
+_PLUMBING = frozenset({"class", "style", "id", "role"})
 _LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
@@ -42,7 +53,19 @@ def local(element: etree._Element) -> str:
 
 def line(element: etree._Element) -> str:
     """All text of an element in one line."""
-    return " ".join("".join(element.itertext()).split())
+    return " ".join(_spoken(element).split())
+
+
+def _spoken(element: etree._Element) -> str:
+    """All text of an element; what is no part of a word stands in lines of its own."""
+    parts: list[str] = []
+    for event, inside in etree.iterwalk(element, events=("start", "end")):
+        parts_words = inside is not element and local(inside).lower() not in _INLINE
+        parts.append("\n" if parts_words else "")
+        text = inside.text if event == "start" else inside.tail if inside is not element else ""
+        parts.append(_SPACE.sub(" ", text or ""))
+    lines = ("".join(parts)).split("\n")
+    return "\n".join(said for one in lines if (said := " ".join(one.split())))
 
 
 def read(text: str) -> Reading:
@@ -57,19 +80,37 @@ def read(text: str) -> Reading:
 
 def _pieces(element: etree._Element, level: int) -> Iterator[Piece]:
     children = [child for child in element if isinstance(child.tag, str)]
-    if not children or _is_mixed(element, children):
-        yield Piece(BlockKind.PARAGRAPH, line(element))
-        return
-    title = next((child for child in children if local(child).lower() in _TITLES and line(child)), None)
+    mixed = not children or _is_mixed(element, children)
+    title = None if mixed else next((one for one in children if local(one).lower() in _TITLES and line(one)), None)
     if title is not None:
         yield Piece(BlockKind.HEADING, line(title), level)
         children.remove(title)
+    said = _spoken(element) if mixed else ""
+    attributes = _attributes(element, told=bool(said) or title is not None)
+    yield Piece(BlockKind.PARAGRAPH, "\n".join([said, *attributes]).strip())
+    if mixed:
+        return
     if len(children) > 1 and not any(len(child) for child in children) and _is_record(children):
-        fields = ((local(child), line(child)) for child in children)
-        yield Piece(BlockKind.PARAGRAPH, "\n".join(f"{name}: {value}" for name, value in fields if value))
+        yield Piece(BlockKind.PARAGRAPH, "\n".join(field for child in children for field in _fields(child)))
     else:
         for child in children:
             yield from _pieces(child, min(level + 1, 6) if title is not None else level)
+
+
+def _fields(child: etree._Element) -> Iterator[str]:
+    """What a field of a record says: its text, and its attributes behind its name."""
+    value = line(child)
+    if value:
+        yield f"{local(child)}: {value}"
+    yield from (f"{local(child)} {attribute}" for attribute in _attributes(child, told=bool(value)))
+
+
+def _attributes(element: etree._Element, *, told: bool) -> Iterator[str]:
+    """Attributes as "name: value", but for those of a namespace (links, schemas, languages)."""
+    for name, value in element.attrib.items():
+        said = " ".join(value.split())
+        if said and not name.startswith("{") and not (told and name.lower() in _PLUMBING):
+            yield f"{name}: {said}"
 
 
 def _is_mixed(element: etree._Element, children: list[etree._Element]) -> bool:
@@ -80,4 +121,5 @@ def _is_mixed(element: etree._Element, children: list[etree._Element]) -> bool:
 def _is_record(children: list[etree._Element]) -> bool:
     """Whether the fields are told apart by their names; paragraphs are not."""
     names = [local(child) for child in children]
-    return len(set(names)) * 2 > len(names)
+    empty = sum(not (child.text or "").strip() and len(child.attrib) > 0 for child in children)
+    return len(set(names)) * 2 > len(names) and not empty
