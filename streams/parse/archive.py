@@ -1,12 +1,14 @@
 """Zip files (docx, xlsx, epub, ...) looked at before anything is unpacked: bombs, passwords, damage."""
 
 import io
+import re
 import zipfile
 import zlib
 
 from schemas.errors import UnreadableError
 from streams.parse.limits import Limits
 
+_SLIDE = re.compile(r"ppt/slides/slide\d+\.xml")
 _MOST_MEMBERS = 20_000
 _HIGHEST_RATIO = 400
 _RATIO_FROM = 4 * 1024 * 1024
@@ -25,11 +27,16 @@ class Archive:
         try:
             return self._archive.read(name)
         except KeyError:
-            raise UnreadableError(f"the archive lacks {name[:80]!r}: send the file again", reason="malformed") from None
+            # Its name may be the document's own word.
+            raise UnreadableError("the archive lacks a part it names: send it again", reason="malformed") from None
         except _DAMAGED:
             raise UnreadableError(
                 "the archive is truncated or damaged: send the file again", reason="malformed"
             ) from None
+
+    def slides(self) -> int:
+        """How many slides a presentation has."""
+        return sum(bool(_SLIDE.fullmatch(name)) for name in self.names)
 
 
 def opened(body: bytes, limits: Limits) -> Archive:

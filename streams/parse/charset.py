@@ -52,7 +52,7 @@ def decode(body: bytes, content_type: str | None, kind: Format) -> str:
         guessed = None if declared else _guess(body)
         if guessed is None:
             raise UnreadableError(
-                f"the document is not valid {charset[:40]} at byte {error.start}; "
+                f"the document is not valid {codecs.lookup(charset).name} at byte {error.start}; "
                 "declare its charset or send it as UTF-8",
                 reason="invalid_encoding",
             ) from None
@@ -80,7 +80,7 @@ def _decoded(body: bytes, charset: str) -> str:
         return body.decode(_READ_AS.get(encoding, encoding))
     except LookupError:
         raise UnreadableError(
-            f"charset {charset[:40]!r} is not known; send the document as UTF-8", reason="invalid_encoding"
+            "the charset that is declared is not known; send the document as UTF-8", reason="invalid_encoding"
         ) from None
 
 

@@ -97,7 +97,7 @@ class _Reader:
             case Format.DOCX:
                 return _titled(partition.docx_pieces(word.plain_paragraphs(archive.opened(body, self.limits), body)))
             case Format.PPTX:
-                archive.opened(body, self.limits)
+                self.limits.hold_pages(archive.opened(body, self.limits).slides(), "the presentation has {} slides")
                 return _titled(partition.pptx_pieces(body))
             case Format.XLSX:
                 return sheets.read_workbook(body, self.limits)

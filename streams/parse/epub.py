@@ -22,7 +22,7 @@ _ENCRYPTION = "META-INF/encryption.xml"
 def read(body: bytes, limits: Limits, chapter: Callable[[str], list[Piece]]) -> Reading:
     """`chapter` reads one page of HTML. Pages are numbered as chapters, from 1.
 
-    Raises UnreadableError; reason malformed, encrypted, archive_bomb or xml_entities.
+    Raises UnreadableError; reason malformed, encrypted, archive_bomb, xml_entities or too_many_pages.
     """
     archive = opened(body, limits)
     if _ENCRYPTION in archive.names and b"xmlenc#aes" in archive.read(_ENCRYPTION):
@@ -32,7 +32,9 @@ def read(body: bytes, limits: Limits, chapter: Callable[[str], list[Piece]]) -> 
         raise UnreadableError("the book names no content", reason="malformed")
     package = parsed(archive.read(root))
     pieces: list[Piece] = []
-    for name in _chapters(package, posixpath.dirname(root), archive)[: limits.pages]:
+    chapters = _chapters(package, posixpath.dirname(root), archive)
+    limits.hold_pages(len(chapters), "the book has {} chapters")
+    for name in chapters:
         text = decode(archive.read(name), None, Format.HTML)
         if text.strip():
             pieces += chapter(text)

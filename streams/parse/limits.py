@@ -2,6 +2,8 @@
 
 from dataclasses import astuple, dataclass
 
+from schemas.errors import UnreadableError
+
 _MEBIBYTE = 1024 * 1024
 
 
@@ -20,6 +22,14 @@ class Limits:
     @property
     def unpacked_bytes(self) -> int:
         return self.unpacked_mb * _MEBIBYTE
+
+    def hold_pages(self, pages: int, what: str) -> None:
+        """Raises UnreadableError, reason too_many_pages; `what` says what has them, `{}` in it how many."""
+        if pages > self.pages:
+            raise UnreadableError(
+                f"{what.format(pages)}, over the limit of {self.pages} (MILLSTREAM_PARSE_PAGES): split it",
+                reason="too_many_pages",
+            )
 
     def argument(self) -> str:
         """For a worker's command line; `from_argument` reads it back."""

@@ -16,6 +16,9 @@ from streams.core.blocks import BlockKind, Piece
 from streams.parse.reading import Reading
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+# Fields at the margin, what belongs to them indented or as a list, comments: anything else is text between two rules.
+_KEY = re.compile(r"""["']?\w[\w .-]{0,40}["']?[ \t]*:(?:[ \t]|$)""")
+_OF_YAML = re.compile(rf"""\s|$|#|-(?:[ \t]|$)|[\]}}]|{_KEY.pattern}""")
 _TITLE = re.compile(r"""^title:[ \t]*(["']?)(.+?)\1[ \t]*$""", re.MULTILINE)
 _LANGUAGE = re.compile(r"""^lang(?:uage)?:[ \t]*["']?([A-Za-z-]{2,12})["']?[ \t]*$""", re.MULTILINE)
 
@@ -32,11 +35,18 @@ class Source:
 def source(text: str) -> Source:
     """Take the front matter off."""
     title = language = None
-    if front := _FRONT_MATTER.match(text):
+    if (front := _FRONT_MATTER.match(text)) and _is_yaml(front[1]):
         title = found[2] if (found := _TITLE.search(front[1])) else None
         language = found[1].partition("-")[0].lower() if (found := _LANGUAGE.search(front[1])) else None
         text = text[front.end() :]
     return Source(text, title, language)
+
+
+def _is_yaml(text: str) -> bool:
+    """Whether what stands between two rules at a text's start are fields."""
+    lines = text.split("\n")
+    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
+    return bool(_KEY.match(first)) and all(_OF_YAML.match(line) for line in lines)
 
 
 def html(text: str) -> str:

@@ -1,6 +1,8 @@
 """Org mode as pieces: headings, lists, tables, blocks. Pure; drawers, keywords and comments are left out."""
 
 import re
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 from streams.core.blocks import BlockKind, Piece
@@ -18,6 +20,8 @@ _ITEM = re.compile(r"^([ \t]*)(?:[-+]|\d+[.)]|[ \t]\*)[ \t]+(.*)$")
 _NUMBER = re.compile(r"^[ \t]*(\d+)[.)][ \t]")
 _RULE = re.compile(r"^[ \t]*\|[-+|]+[ \t]*$")
 _LINK = re.compile(r"\[\[[^\]]*\]\[([^\]]*)\]\]|\[\[([^\]]*)\]\]")
+_END = ":end:"
+_HEADED, _DRAWN = "heading", "drawer"
 _CODE = frozenset({"src", "example", "export", "verse"})
 
 
@@ -31,22 +35,22 @@ def read(text: str) -> Reading:
 
 
 def _pieces(lines: Sequence[str], keywords: dict[str, str]) -> Iterator[Piece]:
+    ends = _Ends(lines)
     place = 0
     while place < len(lines):
         line = lines[place]
         if heading := _HEADING.match(line):
             yield Piece(BlockKind.HEADING, _plain(_TAGS.sub("", _STATE.sub("", heading[2]))), len(heading[1]))
             place += 1
-        elif begin := _BEGIN.match(line):
-            end = _until(lines, place + 1, f"#+end_{begin[1]}".lower())
+        elif (begin := _BEGIN.match(line)) and (end := ends.of(place, f"#+end_{begin[1]}".lower())):
             inside = lines[place + 1 : end]
             if begin[1].lower() in _CODE:
                 yield Piece(BlockKind.CODE, "\n".join(inside))
             elif begin[1].lower() != "comment":
                 yield from _pieces(inside, {})
             place = end + 1
-        elif _DRAWER.match(line):
-            place = _until(lines, place + 1, ":end:") + 1
+        elif _DRAWER.match(line) and (end := ends.of(place, _END)):
+            place = end + 1
         elif keyword := _KEYWORD.match(line):
             keywords.setdefault(keyword[1].lower(), keyword[2].strip())
             place += 1
@@ -68,6 +72,33 @@ def _pieces(lines: Sequence[str], keywords: dict[str, str]) -> Iterator[Piece]:
             place = end
 
 
+class _Ends:
+    """Where the drawers and blocks of a text end. What does not end before the next heading has not begun."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._places: defaultdict[str, list[int]] = defaultdict(list)
+        for place, line in enumerate(lines):
+            mark = line.strip().lower()
+            if _HEADING.match(line):
+                self._places[_HEADED].append(place)
+            elif mark.startswith("#+end_") or mark == _END:
+                self._places[mark].append(place)
+            elif _DRAWER.match(line):
+                self._places[_DRAWN].append(place)
+
+    def of(self, place: int, mark: str) -> int | None:
+        """The line with the mark behind a line; a drawer lies in no other."""
+        end = self._next(mark, place)
+        stop = self._next(_HEADED, place)
+        inner = self._next(_DRAWN, place) if mark == _END else None
+        return end if end and not (stop and stop < end) and not (inner and inner < end) else None
+
+    def _next(self, mark: str, place: int) -> int | None:
+        places = self._places[mark]
+        behind = bisect_right(places, place)
+        return places[behind] if behind < len(places) else None
+
+
 def _opens(line: str) -> bool:
     """Whether a line begins something else than more of a paragraph."""
     return bool(_HEADING.match(line) or _BEGIN.match(line) or _DRAWER.match(line) or _KEYWORD.match(line)
@@ -77,12 +108,6 @@ def _opens(line: str) -> bool:
 def _continues(line: str) -> bool:
     """Whether a line below an item belongs to it."""
     return bool(line.strip()) and line[0] in " \t" and not _opens(line)
-
-
-def _until(lines: Sequence[str], place: int, mark: str) -> int:
-    while place < len(lines) and lines[place].strip().lower() != mark:
-        place += 1
-    return place
 
 
 def _while(lines: Sequence[str], place: int, belongs: Callable[[str], bool]) -> int:

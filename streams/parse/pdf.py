@@ -39,11 +39,7 @@ def read(body: bytes, limits: Limits) -> Reading:
             raise UnreadableError("the PDF is encrypted: send it without a password", reason="encrypted") from None
         raise UnreadableError("the PDF is truncated or damaged: send it again", reason="malformed") from None
     try:
-        if len(document) > limits.pages:
-            raise UnreadableError(
-                f"the PDF has {len(document)} pages, over the limit of {limits.pages} (MILLSTREAM_PARSE_PAGES)",
-                reason="too_many_pages",
-            )
+        limits.hold_pages(len(document), "the PDF has {} pages")
         pages = [list(_lines(document, number)) for number in range(len(document))]
         title = _title(document)
     finally:

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 
 from schemas.errors import UnreadableError
 from streams.core.blocks import BlockKind, Piece
@@ -15,6 +16,8 @@ from streams.parse.tables import names_columns, table_piece
 _DELIMITERS = ",;\t|"
 _LOOKED_AT = 20
 _LONGEST_CELL = 1_000_000
+_EXACT = 2**53
+_WRITTEN_OUT = 1e-9, 1e18
 
 Cell = str | float | int | bool | date | datetime | time | timedelta
 
@@ -38,7 +41,7 @@ def read_delimited(text: str, delimiter: str | None = None) -> Reading:
 def read_workbook(body: bytes, limits: Limits) -> Reading:
     """The sheets of a workbook that are not hidden: a heading and a table each, numbered like pages.
 
-    Raises UnreadableError; reason malformed, encrypted or archive_bomb.
+    Raises UnreadableError; reason malformed, encrypted, archive_bomb or too_many_pages.
     """
     from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
 
@@ -47,7 +50,8 @@ def read_workbook(body: bytes, limits: Limits) -> Reading:
     try:
         workbook = CalamineWorkbook.from_filelike(io.BytesIO(body))
         shown = [sheet.name for sheet in workbook.sheets_metadata if sheet.visible is SheetVisibleEnum.Visible]
-        for page, name in enumerate(shown[: limits.pages], 1):
+        limits.hold_pages(len(shown), "the workbook has {} sheets")
+        for page, name in enumerate(shown, 1):
             rows = workbook.get_sheet_by_name(name).iter_rows()
             tables = list(_tables(([_shown(cell) for cell in row] for row in rows), page))
             if any(table.text for table in tables):
@@ -94,7 +98,14 @@ def _run(run: Sequence[Sequence[str]], page: int | None) -> Iterator[Piece]:
 def _shown(cell: Cell) -> str:
     """A cell as a reader sees it: whole numbers without a point, days without a midnight."""
     if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else f"{cell:.10g}"
+        return str(int(cell)) if cell.is_integer() and abs(cell) < _EXACT else _written_out(cell)
     if isinstance(cell, datetime) and cell.time() == time():
         return cell.date().isoformat()
     return cell if isinstance(cell, str) else str(cell)
+
+
+def _written_out(number: float) -> str:
+    """The fifteen digits a spreadsheet keeps, without an exponent unless the number is tiny or immense."""
+    least, most = _WRITTEN_OUT
+    shown = f"{number:.15g}"
+    return format(Decimal(shown), "f") if least <= abs(number) < most else shown
