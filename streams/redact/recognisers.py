@@ -22,7 +22,7 @@ from presidio_analyzer.predefined_recognizers import (
 from schemas.redaction import Kind
 from streams.core.redaction import Finding
 from streams.core.scripts import UNSPACED
-from streams.redact.screens import Span, candidates
+from streams.redact.screens import Span, before_another, candidates
 
 # Presidio logs texts it could not validate.
 logging.getLogger("presidio-analyzer").disabled = True
@@ -54,6 +54,7 @@ _AT_IN_BRACKETS = re.compile(r"[\[({] ?at ?[\])}]", re.IGNORECASE)
 _WORD = re.compile(r"\S+")
 _RUN = re.compile(f"[^{UNSPACED}]+")
 _SEPARATOR = re.compile(r"[().\-/ ]")
+_SIGNS = re.compile(r"[().\-/]")
 _LAST_LABEL = re.compile(r"\.(?:[^\W\d_]{2,63}|xn--[a-z0-9-]{2,59})\.?$", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"\n|(?<=[^\W\d_]{4})[.!?]\s")
 _DIGITS = re.compile(r"[0-9]+")
@@ -92,6 +93,9 @@ class Recognisers:
 
     def find(self, kind: Kind, text: str) -> Iterator[Finding]:
         """Findings of one kind in a plain text (`screens.plain`); none for kinds that have no pattern."""
+        if kind is Kind.PHONE:
+            yield from _phones(text)
+            return
         for span in candidates(kind, text):
             match kind:
                 case Kind.EMAIL:
@@ -104,8 +108,6 @@ class Recognisers:
                     yield from self._cards(text, span)
                 case Kind.IBAN:
                     yield from self._ibans(text, span)
-                case Kind.PHONE:
-                    yield from _phones(text, span)
 
     def _emails(self, text: str, span: Span) -> Iterator[Finding]:
         spelled_out = _AT_IN_BRACKETS.search(text, *span)
@@ -167,31 +169,47 @@ def _words_with_at(text: str, span: Span) -> list[Span]:
     return [word.span() for word in _WORD.finditer(text, *span) if "@" in word[0]]
 
 
-def _phones(text: str, span: Span) -> Iterator[Finding]:
+def _phones(text: str) -> Iterator[Finding]:
+    """Telephone numbers, of several side by side each: a candidate may reach into the next one."""
+    place = 0
+    while (span := next(candidates(Kind.PHONE, text, place), None)) is not None:
+        found = _phone(text, span)
+        place = span[1] if found is None else found.end
+        if found is not None:
+            yield found
+
+
+def _phone(text: str, span: Span) -> Finding | None:
     """The candidate, or what is left of it without a group at its edge, if it is a number that can be dialled.
 
     Without a plus sign or a word that announces it, a number must be written like one: most numbers are none.
     """
+    shorter = list(before_another(text, span))
+    tried = [span, *shorter, *_trimmed(text, span)]
     if text.startswith(("+", "00"), span[0]):
-        for start, end in _trimmed(text, span):
+        for start, end in tried:
             if _is_dialled_from_abroad(text[start:end]):
-                yield Finding(Kind.PHONE, start, end, 0.9)
-                return
+                return Finding(Kind.PHONE, start, end, 0.9)
     if not _has_context(Kind.PHONE, text, span):
         if _NO_PHONE.search(text, max(0, span[0] - 12), span[0]):
-            return
-        value = text[slice(*span)]
-        if _is_written_like_one(value) and _is_dialled_at_home(value):
-            likely = value.startswith("0") or len(_SEPARATOR.findall(value)) > 1
-            yield Finding(Kind.PHONE, *span, 0.5 if likely else 0.4)
-        return
-    for start, end in _trimmed(text, span):
+            return None
+        return next((found for part in (span, *shorter) if (found := _unannounced(text, part, span))), None)
+    for start, end in tried:
         if not _DATE.match(text, start, end) and _is_dialled_at_home(text[start:end]):
-            yield Finding(Kind.PHONE, start, end, 0.8)
-            return
-    if not _DATE.match(text, *span):
-        # Announced as one, and of the right length: who wrote it knew better than the tables of any country.
-        yield Finding(Kind.PHONE, *span, 0.6)
+            return Finding(Kind.PHONE, start, end, 0.8)
+    # Announced as one, and of the right length: who wrote it knew better than the tables of any country.
+    return None if _DATE.match(text, *span) else Finding(Kind.PHONE, *span, 0.6)
+
+
+def _unannounced(text: str, part: Span, span: Span) -> Finding | None:
+    value = text[slice(*part)]
+    # Groups of digits between spaces alone are cut nowhere: any two of a row of numbers might be dialled.
+    if part != span and not _SIGNS.search(value):
+        return None
+    if not _is_written_like_one(value) or not _is_dialled_at_home(value):
+        return None
+    likely = value.startswith("0") or len(_SEPARATOR.findall(value)) > 1
+    return Finding(Kind.PHONE, *part, 0.5 if likely else 0.4)
 
 
 def _is_written_like_one(value: str) -> bool:
@@ -242,9 +260,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _trimmed(text: str, span: Span) -> Iterator[Span]:
-    """The span, and without its last or first group of digits."""
+    """The span without its last or first group of digits."""
     start, end = span
-    yield span
     if (space := text.rfind(" ", start, end)) > start:
         yield start, space
     if (space := text.find(" ", start, end)) > start and text[start] != "+":

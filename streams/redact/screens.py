@@ -51,8 +51,10 @@ def plain(text: str) -> str:
     return text if text.isascii() else _LOOK_ALIKE.sub(lambda found: _LOOK_ALIKES[found[0]], text)
 
 
-def candidates(kind: Kind, text: str) -> Iterator[Span]:
-    """Stretches of a plain text in which there may be one value of the kind. Not for names."""
+def candidates(kind: Kind, text: str, start: int = 0) -> Iterator[Span]:
+    """Stretches of a plain text in which there may be one value of the kind; telephone numbers from `start` on. Not for
+    names.
+    """
     match kind:
         case Kind.EMAIL:
             return _around_ats(text)
@@ -65,8 +67,19 @@ def candidates(kind: Kind, text: str) -> Iterator[Span]:
         case Kind.IP:
             return _addresses(text)
         case Kind.PHONE:
-            return (match.span() for match in _PHONE.finditer(text))
+            return (match.span() for match in _PHONE.finditer(text, start))
     return iter(())
+
+
+def before_another(text: str, span: Span) -> Iterator[Span]:
+    """A telephone number's candidate up to each space behind which another one begins.
+
+    Those before what begins like a number first, then the longest.
+    """
+    start, end = span
+    places = [place for place in range(end - 1, start, -1) if text[place] in " \t" and _PHONE.match(text, place + 1)]
+    for place in sorted(places, key=lambda place: text[place + 1] not in "(0"):
+        yield start, place
 
 
 def _addresses(text: str) -> Iterator[Span]:
