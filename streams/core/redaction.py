@@ -7,6 +7,7 @@ from the text after back to the text as parsed: a citation points there.
 import hashlib
 import hmac
 import re
+import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,9 @@ from streams.core.blocks import Block, BlockKind, ParsedDocument
 
 PSEUDONYM_DIGITS = 12
 _SEPARATORS = re.compile(r"[\W_]+")
+_SPELLED_OUT = re.compile(r"\s?[\[({]\s?(?:(at)|dot)\s?[\])}]\s?", re.IGNORECASE)
+# Not every sign that is no letter: the vowels of some scripts are among them.
+_BETWEEN = re.compile(r"[\s_\-+().,/'\u02bc\u2010-\u2019\u2032\u2212]+")
 _CELL_PART = re.compile(r"[^|\s](?:[^|\n]*[^|\s])?")
 _NUMBERS = frozenset({Kind.IBAN, Kind.SSN, Kind.CREDIT_CARD, Kind.PHONE})
 
@@ -60,12 +64,22 @@ def pseudonyms(key: bytes, tenant: str) -> Pseudonym:
     """Tokens of 12 hex digits, HMAC-SHA-256 over tenant, kind and value; spelling and separators do not count."""
 
     def token(kind: Kind, value: str) -> str:
-        value = _SEPARATORS.sub("", value) if kind in _NUMBERS else " ".join(value.split())
-        parts = (tenant, kind, value.casefold())
+        parts = (tenant, kind, _compared(kind, unicodedata.normalize("NFKC", value)).casefold())
         message = "".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "replace")
         return hmac.new(key, message, hashlib.sha256).hexdigest()[:PSEUDONYM_DIGITS]
 
     return token
+
+
+def _compared(kind: Kind, value: str) -> str:
+    """What of a value counts: all that is found as the same value has the same."""
+    if kind in _NUMBERS:
+        return _SEPARATORS.sub("", value)
+    if kind is Kind.PRIVATE:
+        return _BETWEEN.sub("", value) or value
+    if kind is Kind.EMAIL:
+        value = _SPELLED_OUT.sub(lambda sign: "@" if sign[1] else ".", value)
+    return " ".join(value.split())
 
 
 @dataclass(frozen=True, slots=True)

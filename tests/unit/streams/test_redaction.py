@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,36 @@ def test_equal_values_have_equal_pseudonyms_within_a_tenant_alone() -> None:
     tokens = {PSEUDONYM(Kind.EMAIL, "a@b.example"), PSEUDONYM(Kind.PERSON, "a@b.example")}
     tokens |= {other(Kind.EMAIL, "a@b.example") for other in others}
     assert len(tokens) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "other"),
+    [
+        (Kind.CREDIT_CARD, "4111111111111111", "４１１１ １１１１ １１１１ １１１１"),
+        (Kind.PRIVATE, "J\u00f6rg", "Jo\u0308rg"),
+        (Kind.PRIVATE, "030 901820", "030-901820"),
+        (Kind.PRIVATE, "Jane Roe", "jane_roe"),
+        (Kind.PRIVATE, "O'Brien", "O’Brien"),
+        (Kind.PRIVATE, "株式会社ＡＢＣ", "株式会社ABC"),
+        (Kind.EMAIL, "a@b.co", "a [at] b(dot)CO"),
+        (Kind.PERSON, "Ren\u00e9 Roe", "Rene\u0301 Roe"),
+    ],
+)
+def test_a_value_has_one_pseudonym_however_it_is_spelled(kind: Kind, value: str, other: str) -> None:
+    assert PSEUDONYM(kind, value) == PSEUDONYM(kind, other)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "other"),
+    [
+        (Kind.IP, "1.22.3.4", "12.2.3.4"),
+        (Kind.PRIVATE, "+++", "---"),
+        (Kind.PRIVATE, "\u0930\u093e\u092e", "\u0930\u092e\u093e"),
+        (Kind.EMAIL, "a.b@c.co", "ab@c.co"),
+    ],
+)
+def test_values_that_differ_have_pseudonyms_that_differ(kind: Kind, value: str, other: str) -> None:
+    assert PSEUDONYM(kind, value) != PSEUDONYM(kind, other)
 
 
 def test_a_finding_below_its_threshold_does_not_count() -> None:
