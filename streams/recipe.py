@@ -9,7 +9,7 @@ from streams.core.recipe import recipe_parts
 READING = "4"
 """Raised when streams.parse reads the same bytes as another text, title, kind or structure."""
 
-CUTTING = "3"
+CUTTING = "4"
 """Raised when streams.core.chunk cuts the same document otherwise with the same numbers."""
 
 

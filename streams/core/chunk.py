@@ -3,11 +3,12 @@
 A chunk never crosses a heading, so an edit changes the chunks of one section, and of a long one those near it
 (boundaries.py). What is embedded is the title, the heading path and the text together, composed by `embedded_text`
 alone; with two special tokens they stay within the model's longest input. Every word outside headings is in exactly one
-chunk, in order.
+chunk, in order; a heading that fits into no path whole is text as well.
 """
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise
@@ -123,8 +124,9 @@ class _Cutter:
 
     def chunks(self) -> Iterator[Chunk]:
         ordinal = 0
-        for path, blocks in self._sections():
-            kept = self._kept_path(path)
+        sections = self._sections()
+        paths = [self._kept_path(_lines(path)) for path, _ in sections]
+        for kept, blocks in zip(paths, self._with_lost_headings(sections, paths), strict=True):
             room = self._room(kept)
             for atoms in self._packed(list(self._atoms(blocks, room)), room):
                 first = atoms[0]
@@ -139,6 +141,30 @@ class _Cutter:
             (_, before), (path, blocks), *others = sections
             return [(path, [*before, *blocks]), *others]
         return sections
+
+    def _with_lost_headings(
+        self, sections: Sequence["_Section"], paths: Sequence[tuple[str, ...]]
+    ) -> Iterator[Sequence[Block]]:
+        """Each section's blocks, with the headings before them that no path holds whole: those are text as well."""
+        lost = {block.start: block for block in self._document.blocks if block.kind is BlockKind.HEADING}
+        for _, blocks in sections:
+            for block in blocks:
+                lost.pop(block.start, None)
+        for (path, _), kept in zip(sections, paths, strict=True):
+            whole = sum(one == line for one, line in zip(reversed(kept), reversed(_lines(path)), strict=False))
+            for heading in path[len(path) - whole :]:
+                lost.pop(heading.start, None)
+            if path and self._is_title(_lines(path)[0]) and self._title == self._full_title:
+                lost.pop(path[0].start, None)
+        waiting = deque(lost[start] for start in sorted(lost))
+        for _, blocks in sections:
+            here: list[Block] = []
+            while waiting and waiting[0].start < blocks[-1].end:
+                here.append(waiting.popleft())
+            yield sorted([*here, *blocks], key=lambda block: block.start) if here else blocks
+
+    def _is_title(self, heading: str) -> bool:
+        return heading.casefold() == self._full_title.casefold()
 
     def _is_tiny(self, blocks: Sequence[Block]) -> bool:
         length = blocks[-1].end - blocks[0].start
@@ -178,7 +204,7 @@ class _Cutter:
 
     def _kept_path(self, path: tuple[str, ...]) -> tuple[str, ...]:
         """The innermost headings that fit, and not the title once more."""
-        if path and path[0].casefold() == self._full_title.casefold():
+        if path and self._is_title(path[0]):
             path = path[1:]
         left = min(PATH_TOKENS, self._max_tokens * 3 // 16)
         kept: list[str] = []
@@ -307,7 +333,7 @@ def _continued(atoms: Iterable[_Atom]) -> Iterator[_Atom]:
     return (replace(atom, within=True) if number > 0 else atom for number, atom in enumerate(atoms))
 
 
-_Section = tuple[tuple[str, ...], list[Block]]
+_Section = tuple[tuple[Block, ...], list[Block]]
 """Headings, outermost first, and the blocks under them."""
 
 
@@ -326,12 +352,12 @@ def _sections(blocks: Sequence[Block]) -> list[_Section]:
         if sections:
             sections[-1][1].append(heading)
         else:
-            sections.append((_lines(path), [heading]))
+            sections.append((tuple(path), [heading]))
 
     for block in blocks:
         if block.kind is not BlockKind.HEADING:
             if fresh:
-                sections.append((_lines(path), []))
+                sections.append((tuple(path), []))
             sections[-1][1].append(block)
             fresh, bare = False, None
             continue

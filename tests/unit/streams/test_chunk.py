@@ -144,6 +144,27 @@ def test_of_a_long_path_the_innermost_headings_are_kept() -> None:
     assert [part.split()[0] for part in only.heading_path] == ["level5", "level6", "level7", "level8"]
 
 
+@pytest.mark.parametrize("title", ["", "title"])
+@pytest.mark.parametrize("max_tokens", [64, 256])
+def test_a_heading_too_long_for_any_path_is_text_as_well(title: str, max_tokens: int) -> None:
+    words = [f"word{number}" for number in range(120)]
+    long = " ".join(words)
+    chunks = cut(
+        paragraph(sentences(3)), heading(long), paragraph("Its text."), heading("B", 2), paragraph("More of it."),
+        heading("Other"), paragraph("The end."), title=long if title else "", max_tokens=max_tokens,
+    )  # fmt: skip
+    said = " ".join(c.text for c in chunks).split()
+    assert [word for word in said if word.startswith("word") and word != "word"] == words
+    assert said[-4:] == ["of", "it.", "The", "end."]
+
+
+def test_headings_above_a_long_path_are_text_once() -> None:
+    levels = [heading(f"level{n} " + "word " * 20, n) for n in range(1, 5)]
+    chunks = cut(*levels, paragraph("text"), heading("level5", 4), paragraph("more"))
+    assert chunks[0].text.count("level1") == 1
+    assert "level1" not in chunks[1].text
+
+
 def test_too_many_chunks_are_refused_with_the_limit_named() -> None:
     long = document(*(piece for n in range(20) for piece in (heading(f"h{n}"), paragraph("text"))))
     with pytest.raises(TooLargeError, match="over 19 chunks") as caught:

@@ -102,6 +102,29 @@ def test_a_heading_is_in_a_path_or_in_a_text(parts: list[tuple[int, str]]) -> No
             assert any(characters(block.text) in part for part in seen)
 
 
+HEADINGS = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(1, 90).map(lambda size: "word " * size)), min_size=1, max_size=12
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(HEADINGS, LIMITS, st.booleans())
+def test_a_heading_of_any_length_is_whole_in_a_path_the_title_or_a_text(
+    parts: list[tuple[int, str]], limit: int, titled: bool
+) -> None:
+    texts = [f"h{number}b {words}h{number}e" for number, (_, words) in enumerate(parts)]
+    pieces = [
+        Piece(BlockKind.HEADING if level else BlockKind.PARAGRAPH, text, level)
+        for (level, _), text in zip(parts, texts, strict=True)
+    ]
+    document = assemble(pieces, title=None, language=None, kind="text")
+    chunks = chunk(document, texts[0] if titled else "", WORDS.token_spans, limit)
+    whole = {part for cut in chunks for part in (*cut.heading_path, cut.title)}
+    said = {word for cut in chunks for word in cut.text.split()}
+    for number, text in enumerate(texts):
+        assert text in whole or {f"h{number}b", f"h{number}e"} <= said
+
+
 @settings(max_examples=60, deadline=None)
 @given(DOCUMENTS)
 def test_the_same_document_is_cut_alike_again(document: ParsedDocument) -> None:
