@@ -70,11 +70,12 @@ def _spellings(value: str) -> Iterator[str]:
         return
     for form in ("NFC", "NFD"):
         words, between = _words(unicodedata.normalize(form, value))
-        yield (
-            _left_edge(words[0][0])
-            + between.join(re.escape(_SEAMS.sub(_SEAM, word)) for word in words)
-            + _right_edge(_last_base(words))
-        )
+        yield (_left_edge(words[0][0]) + between.join(map(_literal, words)) + _right_edge(_last_base(words)))
+
+
+def _literal(word: str) -> str:
+    # Written in capitals ß is SS.
+    return re.escape(_SEAMS.sub(_SEAM, word)).replace("ß", "(?:ß|ss)")
 
 
 def _words(value: str) -> tuple[Sequence[str], str]:

@@ -39,7 +39,7 @@ _CONTEXT = {
     ),
     Kind.PHONE: re.compile(
         r"\b(?:tel|phone|mobil|cell|fax|call|ring|dial|text|hotline|whatsapp|sms|contact|reach|handy|ruf|anruf|appel"
-        r"|num[ée]ro|llam|m[óo]vil|fon|ligue)|telef|t[ée]l[ée]ph|phone|电话|電話|手机|携帯|☎|📞|☏|\b[tmp]:",
+        r"|num[ée]ro|llam|m[óo]vil|fon|ligue)|telef|t[ée]l[ée]ph|phone|电话|電話|手机|携帯|拨打|致电|전화|연락처|هاتف|טלפון|☎|📞|☏|\b[tmp]:",
         re.IGNORECASE,
     ),
 }

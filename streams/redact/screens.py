@@ -36,18 +36,22 @@ _PHONE = re.compile(
 _SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _HYPHENS = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63"
 _APOSTROPHES = "\u2018\u2019\u02bc\u2032"
+_DOTS = "\u00b7\u2024\u2219\u22c5"
+_ZEROS = "\u0660\u06f0\u0966"
 _WIDE = "".join(map(chr, range(0xFF01, 0xFF5F)))
 _LOOK_ALIKES = {
     **dict.fromkeys(_SPACES, " "),
     **dict.fromkeys(_HYPHENS, "-"),
     **dict.fromkeys(_APOSTROPHES, "'"),
+    **dict.fromkeys(_DOTS, "."),
+    **{chr(ord(zero) + digit): str(digit) for zero in _ZEROS for digit in range(10)},
     **{wide: chr(ord(wide) - 0xFEE0) for wide in _WIDE},
 }
 _LOOK_ALIKE = re.compile(f"[{''.join(_LOOK_ALIKES)}]")
 
 
 def plain(text: str) -> str:
-    """The text with look-alikes of ASCII (wide forms, hyphens, spaces, apostrophes) as ASCII, each in its place."""
+    """The text with look-alikes of ASCII (wide forms, digits, hyphens, spaces, quotes) as ASCII, each in its place."""
     return text if text.isascii() else _LOOK_ALIKE.sub(lambda found: _LOOK_ALIKES[found[0]], text)
 
 

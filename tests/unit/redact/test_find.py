@@ -47,6 +47,9 @@ def found(kind: Kind, text: str) -> list[str]:
         (Kind.PHONE, "Tel. 030 90 18 20 030 90 18 21", ["030 90 18 20", "030 90 18 21"]),
         (Kind.PHONE, "+1 415 555 2671 415 555 2672", ["+1 415 555 2671", "415 555 2672"]),
         (Kind.PHONE, "rows 1204 3311 2200 1840 9921", []),
+        (Kind.PHONE, "请拨打13800138000联系我们", ["13800138000"]),
+        (Kind.PHONE, "هاتف ٠٣-١٢٣٤-٥٦٧٨", ["٠٣-١٢٣٤-٥٦٧٨"]),
+        (Kind.CREDIT_CARD, "card 4111·1111·1111·1111", ["4111·1111·1111·1111"]),
         (Kind.PHONE, "order 4821339221 of 2024-05-06", []),
         (Kind.CREDIT_CARD, "卡号4111111111111111。", ["4111111111111111"]),
         (Kind.CREDIT_CARD, "order A4111111111111111", []),
@@ -89,6 +92,8 @@ def test_values_are_found_and_look_alikes_are_not(kind: Kind, text: str, values:
         ("山Anna田 and Rene\u0301e", "René", None),
         ("東京Rene\u0301です", "René", "Rene\u0301"),
         ("東京Jane山田です", "Jane 山田", "Jane山田"),
+        ("STRASSE 12B", "Straße 12b", "STRASSE 12B"),
+        ("Straße 12b", "STRAẞE 12B", "Straße 12b"),
         ("ask JaneRoe now", "Jane\u200bRoe", "JaneRoe"),
     ],
 )
