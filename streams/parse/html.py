@@ -50,6 +50,7 @@ def clean(html: str) -> Page:
     for element in list(root.iter(etree.Element)):
         if _is_boilerplate(element):
             _remove(element)
+    _settle_main(root)
     for element in list(root.iter("table")):
         if element.get("role") == "presentation" or _is_layout(element):
             _unwrap_table(element)
@@ -128,6 +129,31 @@ def _remove(element: etree._Element) -> None:
         before.tail = (before.tail or "") + tail
     element.tail = None
     parent.remove(element)
+
+
+def _settle_main(root: etree._Element) -> None:
+    """Leave of the body its main parts, unless there is more text beside them; they become parts like any other."""
+    body = root.find("body")
+    mains = [element for element in root.iter(etree.Element) if _is_main(element)]
+    if body is None or not mains:
+        return
+    outermost = [main for main in mains if not any(map(_is_main, main.iterancestors()))]
+    inside = sum(_letters(main) for main in outermost)
+    if 2 * inside >= _letters(body):
+        for main in outermost:
+            main.tail = None
+        body.text = None
+        body[:] = outermost
+    for main in root.iter("main"):
+        main.tag = "div"
+
+
+def _is_main(element: etree._Element) -> bool:
+    return bool(element.tag == "main" or (element.get("role") == "main" and element.tag not in ("html", "body")))
+
+
+def _letters(element: etree._Element) -> int:
+    return len("".join("".join(element.itertext()).split()))
 
 
 def _is_layout(table: etree._Element) -> bool:

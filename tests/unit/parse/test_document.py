@@ -116,6 +116,24 @@ def test_what_is_not_part_of_the_document_goes(body: str) -> None:
     assert html(body + "<p>yes it is</p>").text == "yes it is"
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("<p>no</p><main><p>The text of it.</p></main><p>no</p>", "The text of it."),
+        ("<p>no</p><div role=main><p>The text of it.</p></div>", "The text of it."),
+        (
+            "<main><p>One part of it.</p></main><p>no</p><main><p>And another.</p></main>",
+            "One part of it.\n\nAnd another.",
+        ),
+        ("<main><p>One part.</p><main><p>Within it.</p></main></main>", "One part.\n\nWithin it."),
+        ("<main><p>Search</p></main><p>A long text beside it.</p>", "Search\n\nA long text beside it."),
+        ("<header>no</header><main></main><p>A text beside it.</p><footer>no</footer>", "A text beside it."),
+    ],
+)
+def test_of_a_page_all_main_parts_are_kept_and_what_is_more_than_they_are(body: str, said: str) -> None:
+    assert html(body).text == said
+
+
 def test_a_page_nested_hundreds_deep_keeps_its_words() -> None:
     page = html("<div>" * 900 + "deep words" + "</div>" * 900 + "<p>after it</p>")
     assert page.text == "deep words\n\nafter it"
