@@ -1,13 +1,16 @@
 """reStructuredText as HTML, by docutils; the one module that knows it. Nothing is included, run or fetched; what only
-Sphinx knows keeps its words.
+Sphinx knows, what nobody knows and what is written wrong keeps its words.
 """
 
+import re
 from functools import cache
 
 from docutils import nodes
 from docutils.core import publish_parts
 from docutils.parsers.rst import Directive, directives, roles
 from docutils.parsers.rst.states import Inliner
+from docutils.readers import standalone
+from docutils.transforms import Transform
 
 _SETTINGS = {
     "file_insertion_enabled": False,
@@ -46,10 +49,18 @@ _SILENT = (
 )  # fmt: skip
 
 
+_ERROR = 3
+_LINES_OF_TITLE = 3
+# `.. name::` before what a directive says, and the rules under and over a title.
+_DIRECTIVE = re.compile(r"\A\.\.[ \t]+[\w:+.-]+::[ \t]*")
+_RULES = re.compile(r"^([^\w\s])\1+$", re.MULTILINE)
+_OPTION = re.compile(r"^[ \t]*:[\w-]+:.*\n?", re.MULTILINE)
+
+
 def html(text: str) -> str:
     """A page of HTML with the text's own title as its first heading."""
     _teach()
-    page: str = publish_parts(text, writer="html5", settings_overrides=_SETTINGS)["html_body"]
+    page: str = publish_parts(text, reader=_Reader(), writer="html5", settings_overrides=_SETTINGS)["html_body"]
     return page
 
 
@@ -64,6 +75,36 @@ def _teach() -> None:
         directives.register_directive(name, _Code)
     for name in _SILENT:
         directives.register_directive(name, _Silent)
+
+
+class _KeepFaulty(Transform):  # type: ignore[misc]
+    """What docutils read as an error is text: it would go with the message about it."""
+
+    # Before messages are filtered (docutils.transforms.universal, 860 and 870).
+    default_priority = 850
+
+    def apply(self) -> None:
+        for message in list(self.document.findall(nodes.system_message)):
+            sources = [child for child in message if isinstance(child, nodes.literal_block)]
+            if message["level"] >= _ERROR and sources and message.parent is not None:
+                message.replace_self(_faulty(sources[-1].astext()))
+
+
+def _faulty(source: str) -> list[nodes.Node]:
+    """A directive as the paragraphs within it, a title as its words, anything else (a table) line by line."""
+    if begin := _DIRECTIVE.match(source):
+        argument, _, rest = source[begin.end() :].partition("\n")
+        parts = [argument, *re.split(r"\n[ \t]*\n", _OPTION.sub("", rest))]
+    elif len(source.split("\n")) <= _LINES_OF_TITLE:
+        parts = [_RULES.sub("", source)]
+    else:
+        return [nodes.literal_block(source, source)]
+    return [nodes.paragraph("", said) for part in parts if (said := " ".join(part.split()))]
+
+
+class _Reader(standalone.Reader):  # type: ignore[misc]
+    def get_transforms(self) -> list[type[Transform]]:
+        return [*super().get_transforms(), _KeepFaulty]
 
 
 def _words(
