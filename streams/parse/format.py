@@ -106,7 +106,11 @@ _OLE_STREAMS = {
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _MEMBERS = {"word/": Format.DOCX, "ppt/": Format.PPTX, "xl/": Format.XLSX}
 _MIMETYPES = {b"application/vnd.oasis.opendocument.text": Format.ODT, b"application/epub+zip": Format.EPUB}
+_PDF_START = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,1024}%PDF-\d")
+# Readers of PDF accept anything before its mark; a text may be about PDF.
 _PDF_WITHIN = 1024
+_EXCEL = "application/vnd.ms-excel"
+_TABLES = {".tsv": Format.TSV, ".tab": Format.TSV}
 _START = 2048
 _HTML_START = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(<\?xml[^>]{0,200}>\s*)?(<!--.{0,1000}?-->\s*)?<(!doctype\s+html|html|head|body)[\s>]",
@@ -129,11 +133,17 @@ def format_of(body: bytes, content_type: str | None, name: str) -> Format:
     if kind := _by_bytes(body):
         return kind
     declared = (content_type or "").partition(";")[0].strip().lower()
+    suffix = PurePosixPath(name).suffix.lower()
+    if declared == _EXCEL and not _is_binary(body):
+        # What browsers on Windows call a .csv where Excel is installed; workbooks are known by their bytes.
+        return _by_start(body, None, else_=_TABLES.get(suffix, Format.CSV))
+    if b"%PDF-" in body[:_PDF_WITHIN] and (declared == "application/pdf" or suffix == ".pdf"):
+        return Format.PDF
     kind = _BY_TYPE.get(declared) or (Format.TEXT if declared.startswith("text/") else None)
     if kind is None and declared not in _VAGUE_TYPES:
         raise _unsupported(declared)
     if kind is None:
-        kind = _BY_SUFFIX.get(PurePosixPath(name).suffix.lower())
+        kind = _BY_SUFFIX.get(suffix)
         if kind in (None, Format.TEXT) and _is_binary(body):
             raise _unsupported("application/octet-stream")
     if kind in _BINARY or kind is Format.RTF:
@@ -145,7 +155,7 @@ def format_of(body: bytes, content_type: str | None, name: str) -> Format:
 
 def _by_bytes(body: bytes) -> Format | None:
     """What the bytes are beyond doubt. Raises UnreadableError for what is beyond doubt not supported."""
-    if b"%PDF-" in body[:_PDF_WITHIN]:
+    if _PDF_START.match(body):
         return Format.PDF
     if body.startswith(_ZIP):
         return _zipped(body)
@@ -192,7 +202,7 @@ def _ole(body: bytes) -> Format:
             )
 
 
-def _by_start(body: bytes, kind: Format | None) -> Format:
+def _by_start(body: bytes, kind: Format | None, *, else_: Format = Format.TEXT) -> Format:
     """A text's format: what it unmistakably begins like, where it is declared as nothing more than text."""
     if kind not in (None, Format.TEXT, Format.XML):
         return kind
@@ -205,7 +215,7 @@ def _by_start(body: bytes, kind: Format | None) -> Format:
         lines = re.split(rb"\n(?![ \t])", headers[1])
         if sum(bool(_MAIL_HEADER.match(line + b"\n")) for line in lines) >= 2:
             return Format.EML
-    return kind or Format.TEXT
+    return kind or else_
 
 
 def _is_binary(body: bytes) -> bool:
