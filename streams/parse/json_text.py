@@ -10,10 +10,16 @@ from schemas.errors import UnreadableError
 from streams.core.blocks import BlockKind, Piece
 from streams.parse.reading import Reading
 
-Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | float | int | bool | None"
+Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | bool | None"
 _TITLES = ("title", "name", "subject", "headline")
 _DEEPEST = 100
 _HEADINGS = 4
+
+
+class _Number(str):
+    """A number as it is written: to read it as one would cost digits."""
+
+    __slots__ = ()
 
 
 def read(text: str) -> Reading:
@@ -22,14 +28,13 @@ def read(text: str) -> Reading:
     title = None
     if isinstance(value, Mapping):
         titles = (found for name in _TITLES if isinstance(found := value.get(name), str))
-        title = next((found for found in titles if found.strip()), None)
+        title = next((found for found in titles if found.strip() and not isinstance(found, _Number)), None)
     return Reading(list(_pieces(value, 1)), title)
 
 
 def _parsed(text: str) -> Json:
     try:
-        whole: Json = json.loads(text)
-        return whole
+        return _loaded(text)
     except RecursionError:
         raise UnreadableError("the JSON is nested too deeply", reason="too_deep") from None
     except ValueError as error:
@@ -37,11 +42,29 @@ def _parsed(text: str) -> Json:
         if len(lines) < 2:
             raise _malformed(error) from None
     try:
-        return [json.loads(line) for line in lines]
+        return [_loaded(line) for line in lines]
     except RecursionError:
         raise UnreadableError("the JSON is nested too deeply", reason="too_deep") from None
     except ValueError as error:
         raise _malformed(error) from None
+
+
+def _loaded(text: str) -> Json:
+    value: Json = json.loads(
+        text, parse_float=_Number, parse_int=_Number, parse_constant=_Number, object_pairs_hook=_object
+    )
+    return value
+
+
+def _object(pairs: list[tuple[str, Json]]) -> Json:
+    """An object's members; the values of a name that stands there more than once are a list."""
+    members: dict[str, Json] = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    every: dict[str, list[Json]] = {}
+    for name, value in pairs:
+        every.setdefault(name, []).append(value)
+    return {name: values if len(values) > 1 else values[0] for name, values in every.items()}
 
 
 def _malformed(error: ValueError) -> UnreadableError:
@@ -60,7 +83,9 @@ def _pieces(value: Json, level: int) -> Iterator[Piece]:
                 if name not in plain:
                     yield Piece(BlockKind.HEADING, _squeezed(name), level)
                     yield from _pieces(part, level + 1)
-        case str() | None | bool() | int() | float():
+        case None:
+            return
+        case str() | bool():
             yield Piece(BlockKind.PARAGRAPH, _shown(value))
         case _:
             for part in value:
@@ -80,27 +105,24 @@ def _lines(path: str, value: Json, depth: int) -> Iterator[str]:
     if depth > _DEEPEST:
         raise UnreadableError(f"the JSON nests over {_DEEPEST} levels", reason="too_deep")
     match value:
-        case Mapping():
+        case Mapping() if value:
             for name, part in value.items():
                 yield from _lines(f"{path}.{name}", part, depth + 1)
-        case str() | None | bool() | int() | float():
-            if shown := _shown(value):
-                yield f"{_squeezed(path)}: {shown}"
+        case str() | None | bool():
+            yield f"{_squeezed(path)}: {_shown(value)}".rstrip()
         case _ if any(isinstance(part, (Mapping, list)) for part in value):
             for part in value:
                 yield from _lines(path, part, depth + 1)
         case _:
-            yield f"{_squeezed(path)}: {', '.join(map(_shown_plain, value))}"
+            yield f"{_squeezed(path)}: {', '.join(map(_shown_plain, value))}".rstrip()
 
 
 def _shown_plain(value: Json) -> str:
-    return _shown(value) if isinstance(value, (str, bool, int, float)) else ""
+    return _shown(value) if isinstance(value, (str, bool)) else ""
 
 
-def _shown(value: str | float | int | bool | None) -> str:
-    if isinstance(value, str):
-        return value.strip()
-    return "" if value is None else json.dumps(value)
+def _shown(value: str | bool | None) -> str:
+    return value.strip() if isinstance(value, str) else json.dumps(value)
 
 
 def _squeezed(text: str) -> str:
