@@ -8,6 +8,7 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 from schemas.redaction import Kind
 from streams.core.redaction import Finding
@@ -41,7 +42,7 @@ def spelled(text: str, values: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Start and end of every stretch that spells one of the values; values shorter than three characters (two where a
     script writes words with them) are left alone.
     """
-    pattern = _pattern(values)
+    pattern = _pattern(tuple(values))
     if pattern is None:
         return
     seams = [] if text.isascii() else [seam.start() + number for number, seam in enumerate(_SEAMS.finditer(text))]
@@ -50,7 +51,9 @@ def spelled(text: str, values: Iterable[str]) -> Iterator[tuple[int, int]]:
         yield start - bisect_left(seams, start), end - bisect_left(seams, end)
 
 
-def _pattern(values: Iterable[str]) -> re.Pattern[str] | None:
+# One document's values are looked for in its text, title, url and labels.
+@lru_cache(maxsize=8)
+def _pattern(values: tuple[str, ...]) -> re.Pattern[str] | None:
     bare = (visible(value).strip() for value in values)
     spelled = {spelling: len(value) for value in bare if _is_long_enough(value) for spelling in _spellings(value)}
     if not spelled:

@@ -145,6 +145,9 @@ def test_a_plain_text_has_every_character_where_it_was() -> None:
         "+1(" * 9_000,
         "415-555-2671 " * 5_000,
         "Call 030 90 18 2 " * 4_000,
+        "Ab" + " -_" * 30_000,
+        "Ab山" * 30_000,
+        "a\u200c" * 30_000,
     ],
     ids=lambda text: text[:4],
 )
