@@ -61,7 +61,7 @@ def decode(body: bytes, content_type: str | None, kind: Format) -> str:
 
 
 def plain(text: str) -> str:
-    """A text with `\\n` line ends and without control characters, halves of surrogate pairs or characters nobody sees."""
+    """A text with `\\n` line ends and without control characters, half surrogate pairs or characters nobody sees."""
     text = visible(text)
     if not _UNPLAIN.search(text):
         return text

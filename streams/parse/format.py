@@ -207,6 +207,8 @@ def _by_start(body: bytes, kind: Format | None, *, else_: Format = Format.TEXT) 
     if kind not in (None, Format.TEXT, Format.XML):
         return kind
     start = body[:_START]
+    if encoding := wide.marked(body) or wide.unmarked(body):
+        start = start.decode(encoding, "ignore").encode()
     if _HTML_START.match(start):
         return Format.HTML
     if _XML_START.match(start):

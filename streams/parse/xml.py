@@ -5,6 +5,7 @@ paragraphs.
 
 import re
 from collections.abc import Iterator
+from html import unescape
 
 from lxml import etree  # type: ignore[import-untyped]
 
@@ -60,11 +61,14 @@ def _spoken(element: etree._Element) -> str:
     """All text of an element; what is no part of a word stands in lines of its own."""
     parts: list[str] = []
     for event, inside in etree.iterwalk(element, events=("start", "end")):
-        parts_words = inside is not element and local(inside).lower() not in _INLINE
-        parts.append("\n" if parts_words else "")
         text = inside.text if event == "start" else inside.tail if inside is not element else ""
+        if not isinstance(inside.tag, str):
+            # An entity that nothing declares: those of HTML are understood.
+            text = unescape(text or "")
+        elif inside is not element and local(inside).lower() not in _INLINE:
+            parts.append("\n")
         parts.append(_SPACE.sub(" ", text or ""))
-    lines = ("".join(parts)).split("\n")
+    lines = "".join(parts).split("\n")
     return "\n".join(said for one in lines if (said := " ".join(one.split())))
 
 

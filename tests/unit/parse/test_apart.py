@@ -47,6 +47,11 @@ def test_elements_within_words_part_nothing() -> None:
     assert xml("<p>H<sub>2</sub>O is <b>w</b>et\n and <emphasis>cold</emphasis>.</p>") == ["H2O is wet and cold."]
 
 
+def test_entities_of_html_that_nothing_declares_are_understood_within_words() -> None:
+    page = "<!DOCTYPE x SYSTEM 'x.dtd'><x><p>Hello&nbsp;w&ouml;rld and &odd; more</p></x>"
+    assert xml(page) == ["Hello wörld and &odd; more"]
+
+
 _SPACES = (
     "xmlns:office='urn:oasis:names:tc:opendocument:xmlns:office:1.0' "
     "xmlns:text='urn:oasis:names:tc:opendocument:xmlns:text:1.0' "
