@@ -22,6 +22,7 @@ from schemas.codec import decode, decode_any
 from schemas.identity import Document, Source, Tenant
 from schemas.records import Commit, DeadLetter
 from schemas.topics import CHANGES, COMMITS, DLQ
+from streams.auditing import RECENT
 from tests.acceptance.ledger import Expected
 from tests.reference import Expected as Promised
 from tests.reference import differences, logged, reference
@@ -30,6 +31,7 @@ LEG = 200
 """More than any document has chunks."""
 AT_ONCE = 8
 JUST = timedelta(seconds=10)
+_REPAIRED = timedelta(minutes=5)
 EDITION = "Edition "
 
 
@@ -69,6 +71,14 @@ class StoreKills:
     def explain(self, written: datetime | None) -> bool:
         """Whether a row written then may be missing from vector search."""
         return written is not None and any(abs(kill - written) <= JUST for kill in self.at)
+
+    def explain_read(self, written: datetime | None, asked: datetime) -> bool:
+        """Whether a row written then may be missing from a vector search asked then: the auditor looks at what was
+        written shortly before a kill, finds it within a minute, and its repair waits behind what waits already.
+        """
+        return written is not None and any(
+            kill - RECENT <= written <= kill + JUST and kill <= asked <= kill + _REPAIRED for kill in self.at
+        )
 
 
 @dataclass(slots=True)

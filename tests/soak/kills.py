@@ -25,9 +25,13 @@ _ROWS_SECONDS = 5.0
 _TAKE_OVERS = tuple(point for point in Point if point.startswith("take_over."))
 _COMMITS = tuple(point for point in Point if point.startswith("commit."))
 _SWEEPS = tuple(point for point in Point if point.startswith("sweep."))
-_LATE_SWEEPS = (Point.SWEEP_3, Point.SWEEP_4, Point.SWEEP_5, Point.SWEEP_6)
+_LATE_SWEEPS = (Point.SWEEP_3, Point.SWEEP_4)
 """Passed 20 s after a take-over at the earliest."""
-_SOON = (*_TAKE_OVERS, *_COMMITS, *(point for point in _SWEEPS if point not in _LATE_SWEEPS))
+_RARE = (Point.SWEEP_2, Point.SWEEP_5, Point.SWEEP_6, Point.SWEEP_7)
+"""Passed where history ends, or rows of the dead are left, and nobody dies for a while."""
+_SOON = (*_TAKE_OVERS, *_COMMITS, Point.SWEEP_1)
+_REST_EVERY = 4
+"""Every so many minutes is one in which nobody is killed at the points that come often."""
 _TIMES = 6
 _DOORS = (Point.DOOR_1, Point.DOOR_2, Point.DOOR_3)
 _CAPTURED_DOORS = (Point.DOOR_1, Point.DOOR_2, Point.DOOR_3)
@@ -66,6 +70,7 @@ class Lane:
     patience: float = 60.0
     stops_every: int = 5
     """Every so many orders, the process is stopped past its session instead of killed."""
+    rests: bool = False
     once: bool = False
     """Whether it is over when every point of every wave was reached."""
     also: Faults | None = None
@@ -96,6 +101,8 @@ class Lane:
             if now > until and faults.withdraw(self.process, point):
                 del self.outstanding[point]
                 self.given_up[point] += 1
+        if self.rests and int(now / 60) % _REST_EVERY == 0:
+            return
         while len(self.outstanding) < self.width and now >= self.next_at:
             if not self.queue:
                 if self.outstanding or self.is_done:
@@ -124,7 +131,7 @@ class Lane:
         if self.also is not None and now >= self.also_at:
             faults, self.also_at = self.also, now + self.also_seconds
         # A process passes a step of take-over once after each rebalance: the second time is 10 s later.
-        times = 1 if point in _TAKE_OVERS or point in _LATE_SWEEPS else self.dice.choice((1, 1, 1, 2))
+        times = 1 if point in _TAKE_OVERS or point in _LATE_SWEEPS or point in _RARE else self.dice.choice((1, 1, 1, 2))
         faults.order(self.process, point, action, times)
         self.outstanding[point] = faults, now + self.patience
 
@@ -149,7 +156,9 @@ def lanes_of(scene: Scene, seed: int, seconds: float = 0.0) -> list[Lane]:
         width=3,
         stops_every=7,
         also=scene.launched,
+        rests=True,
     )
+    rare = Lane(scene.beside, "apply", (_RARE,), dice("rare"), gap=0.2, width=len(_RARE), patience=600.0)
 
     def is_ready(name: str) -> bool:
         return scene.installation.unit(name).state is State.READY
@@ -168,7 +177,7 @@ def lanes_of(scene: Scene, seed: int, seconds: float = 0.0) -> list[Lane]:
         for name, points in STAGES.items()
         if name != "apply"
     ]
-    return [writers, *others]
+    return [writers, rare, *others]
 
 
 def slice_of(scene: Scene, seed: int) -> list[Lane]:
@@ -180,8 +189,9 @@ def slice_of(scene: Scene, seed: int) -> list[Lane]:
         "ingest": (Point.DOOR_2,),
         "capture": (Point.DOOR_2,),
     }
-    lanes = lanes_of(scene, seed)
+    lanes = [lane for lane in lanes_of(scene, seed) if lane.waves != (_RARE,)]
     for lane in lanes:
+        lane.rests = False
         lane.waves, lane.once, lane.also = (waves.get(lane.process, commits),), True, None
         lane.stops_every = 6 if lane.process == "apply" else 100
     return lanes

@@ -251,7 +251,7 @@ def judged_reads(scene: Scene, writers: Writers, seen: Seen, kills: StoreKills) 
         finally:
             await index.close()
 
-    judge(seen.reads, asyncio.run(states()), judged, kills.explain)
+    judge(seen.reads, asyncio.run(states()), judged, kills.explain_read)
     for text in seen.strange:
         judged.fault("strange", text)
     return judged

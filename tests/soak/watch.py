@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -41,6 +41,7 @@ class Read:
     legs: tuple[tuple[ChunkId, ...], tuple[ChunkId, ...]]
     titles: frozenset[str]
     """Of the texts that were fetched."""
+    asked_at: datetime
 
 
 @dataclass
@@ -88,7 +89,7 @@ class Watcher:
             filters=Filters() if whole else Filters(documents=(document,)),
             leg_size=self.whole_leg if whole else LEG,
         )
-        started = time.perf_counter()
+        started, asked_at = time.perf_counter(), datetime.now(UTC)
         try:
             found = await self.reader.retrieve(question)
             self.seen.seconds.append(time.perf_counter() - started)
@@ -108,7 +109,7 @@ class Watcher:
         self.at[document.tenant] = max(at, before)
         titles = frozenset(chunk.title for chunk in texts.values())
         asked = None if whole else document
-        self.seen.reads.append(Read(document.tenant, asked, persons, at, (legs[0], legs[1]), titles))
+        self.seen.reads.append(Read(document.tenant, asked, persons, at, (legs[0], legs[1]), titles, asked_at))
 
 
 async def watch(watchers: Sequence[Watcher], until: Callable[[], bool], *, pause: float = 0.0) -> None:
@@ -176,12 +177,15 @@ async def states_of(index: VersionedIndex, tenant: Tenant, sources: Collection[S
     return States(published, [row for source in sources async for row in index.source_rows(tenant, source)])
 
 
-Excuse = Callable[[datetime | None], bool]
-"""Whether a row that was written then may be missing from vector search."""
+Excuse = Callable[[datetime | None, datetime], bool]
+"""Whether a row that was written then may be missing from a vector search that was asked then."""
 
 
 def judge(
-    reads: Sequence[Read], states: Mapping[Tenant, States], judged: Judged, excuse: Excuse = lambda _: False
+    reads: Sequence[Read],
+    states: Mapping[Tenant, States],
+    judged: Judged,
+    excuse: Excuse = lambda _written, _asked: False,
 ) -> None:
     """Hold reads against the states at their positions."""
     judged.reads += len(reads)
@@ -207,7 +211,11 @@ def _judge(read: Read, states: States, judged: Judged, excuse: Excuse) -> None:
         if len(shown) < len(leg):
             judged.fault("duplicates", f"{what}: {name} show {len(leg) - len(shown)} rows twice")
         missing = wanted - shown
-        if missing and name == "vectors" and all(excuse(states.written(chunk_id)) for chunk_id in missing):
+        if (
+            missing
+            and name == "vectors"
+            and all(excuse(states.written(chunk_id), read.asked_at) for chunk_id in missing)
+        ):
             judged.excused += 1
         elif missing:
             judged.fault("missing", f"{what}: {name} miss {len(missing)} of {len(wanted)} rows")

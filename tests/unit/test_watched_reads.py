@@ -26,7 +26,7 @@ def chunks(row: DocumentRow) -> tuple[ChunkId, ...]:
 def read(
     at: int, persons: frozenset[str], vector: tuple[ChunkId, ...], lexical: tuple[ChunkId, ...], title: str = "first"
 ) -> Read:
-    return Read(TENANT, ONE, persons, at, (vector, lexical), frozenset({title}) if vector else frozenset())
+    return Read(TENANT, ONE, persons, at, (vector, lexical), frozenset({title}) if vector else frozenset(), NOW)
 
 
 def faults_of(one: Read) -> dict[str, int]:
@@ -68,5 +68,5 @@ def test_a_read_that_is_wrong_is_found(wrong: Read, kind: str) -> None:
 
 
 def test_a_read_of_a_whole_tenant_is_held_against_all_its_documents() -> None:
-    whole = Read(TENANT, None, PUBLIC, 1, (chunks(FIRST), chunks(FIRST)[:-1]), frozenset())
+    whole = Read(TENANT, None, PUBLIC, 1, (chunks(FIRST), chunks(FIRST)[:-1]), frozenset(), NOW)
     assert faults_of(whole) == {"missing": 1}
