@@ -20,6 +20,8 @@ _SHOWN = ("From", "To", "Cc", "Date")
 _MOST_PARTS = 1000
 _DEEPEST = 50
 _BODIES = ("text/plain", "text/html")
+# Fields a machine wrote about a message; the parser takes them for messages without text.
+_REPORTS = ("message/delivery-status", "message/disposition-notification")
 # How an mbox file goes on behind a message: who sent the next and when, then its headers.
 _NEXT_MAIL = re.compile(rb"\n\r?\nFrom [^\n]{0,200}\d\d:\d\d[^\n]{0,100}\n[A-Za-z][A-Za-z0-9-]{0,60}:")
 # A message whose HTML has structure that its plain text lost.
@@ -159,6 +161,9 @@ class _Message:
             )
         if part.get_content_type() == "message/rfc822":
             return [_forwarded(part, inside) for inside in part.iter_parts()]
+        if part.get_content_type() in _REPORTS:
+            fields = "\n\n".join(str(inside).strip() for inside in part.iter_parts())
+            return [_Part("", "text/plain; charset=utf-8", fields.encode("utf-8", "replace"))]
         if not part.is_multipart():
             return list(_leaf(part))
         branches = [self.leaves(inside, depth + 1) for inside in part.iter_parts()]

@@ -52,6 +52,15 @@ def test_what_is_attached_within_an_alternative_that_is_not_read_is_kept() -> No
     assert "idle | 2" in text
 
 
+def test_a_report_about_a_message_keeps_its_fields() -> None:
+    fields = "Reporting-MTA: dns; mx.test\r\n\r\nFinal-Recipient: rfc822; bob@x.test\r\nDiagnostic-Code: smtp; 550 full"
+    report = multipart("report", part("text/plain", "Not delivered."), part("message/delivery-status", fields))
+    text = read(report).text
+    assert "Not delivered." in text
+    assert "Reporting-MTA: dns; mx.test" in text
+    assert "Diagnostic-Code: smtp; 550 full" in text
+
+
 def test_multiparts_within_each_other_without_end_are_refused() -> None:
     body = part("text/plain", "words")
     for depth in range(60):
