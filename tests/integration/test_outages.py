@@ -166,6 +166,7 @@ def test_a_store_put_back_from_a_backup_shows_nothing_old_and_gets_everything_ag
     site.say("backup/gone", op="delete")
     site.say("backup/new", "The harbour lamp is red.")
     site.until_settled()
+    eventually("the API has found the store again", lambda: site.ready("api").status == 200)
     question = "When does the harbour bell ring?"
     assert "nine" in str(site.ask(question).body["answer"])
     assert site.ask(question).body["cached"] == "exact"
