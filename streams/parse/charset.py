@@ -88,7 +88,7 @@ def _charset(body: bytes, content_type: str | None, kind: Format) -> tuple[str, 
     """A charset, and whether anything says so. Raises UnreadableError for NULs that are of no text."""
     if body.startswith(codecs.BOM_UTF8):
         return "utf-8", True
-    if found := wide.marked(body) or wide.unmarked(body):
+    if found := wide.encoding_of(body):
         return found, True
     declared = _CHARSET.search(content_type or "")
     if declared and declared[1].lower().startswith(("utf-16", "utf-32", "utf16", "utf32")):

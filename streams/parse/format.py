@@ -207,7 +207,7 @@ def _by_start(body: bytes, kind: Format | None, *, else_: Format = Format.TEXT) 
     if kind not in (None, Format.TEXT, Format.XML):
         return kind
     start = body[:_START]
-    if encoding := wide.marked(body) or wide.unmarked(body):
+    if encoding := wide.encoding_of(body):
         start = start.decode(encoding, "ignore").encode()
     if _HTML_START.match(start):
         return Format.HTML
@@ -223,7 +223,7 @@ def _by_start(body: bytes, kind: Format | None, *, else_: Format = Format.TEXT) 
 def _is_binary(body: bytes) -> bool:
     """Whether this cannot be text in any encoding: NULs, but not those of UTF-16 and UTF-32."""
     start = body[:_START]
-    return wide.has_many_nuls(start) and wide.marked(body) is None and wide.unmarked(body) is None
+    return wide.has_many_nuls(start) and wide.encoding_of(body) is None
 
 
 def _unsupported(named: str) -> UnreadableError:

@@ -14,7 +14,12 @@ _MOST_CONTROL = 0.01
 _SPACED = re.compile(rb"(?:[^\0]\0){6}|(?:\0[^\0]){6}")
 
 
-def marked(body: bytes) -> str | None:
+def encoding_of(body: bytes) -> str | None:
+    """UTF-16 or UTF-32, where a mark or the NULs say so beyond doubt."""
+    return _marked(body) or _unmarked(body)
+
+
+def _marked(body: bytes) -> str | None:
     """The encoding that a byte order mark of UTF-16 or UTF-32 names. That of UTF-32 begins like that of UTF-16."""
     if body.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)) and len(body) % 4 == 0:
         return "utf-32"
@@ -23,7 +28,7 @@ def marked(body: bytes) -> str | None:
     return None
 
 
-def unmarked(body: bytes) -> str | None:
+def _unmarked(body: bytes) -> str | None:
     """The encoding of two or four bytes a letter that the places of the NULs show beyond doubt, if any."""
     if not has_many_nuls(body):
         return None
