@@ -181,9 +181,9 @@ class Settler:
 
     def _put_off(self, findings: Collection[Finding], documents: Collection[Document]) -> None:
         """What was not tried is new again at the next audit."""
-        seqs = {tenant: ending for tenant, ending in self._endings.items() if ending.documents & set(documents)}
+        tenants = {tenant for tenant, ending in self._endings.items() if not ending.documents.isdisjoint(documents)}
         for finding in findings:
-            if finding.document in documents or (finding.kind in OF_HISTORY and finding.tenant in seqs):
+            if finding.document in documents or (finding.kind in OF_HISTORY and finding.tenant in tenants):
                 self._settled.pop(finding.key, None)
 
     def _wait_no_more_for(self, lost: Iterable[Document]) -> None:
