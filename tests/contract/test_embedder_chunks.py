@@ -37,7 +37,8 @@ def test_the_model_reads_every_chunk_whole(embedder: FastembedEmbedder, text: st
     chunks = chunk(document, text[:300], embedder.token_spans, embedder.max_tokens)
     assert max(len(embedder.token_spans(cut.embedded)) + 2 for cut in chunks) <= embedder.max_tokens
     kept = "".join("".join(document.text[cut.start : cut.end].split()) for cut in chunks)
-    assert kept.endswith("".join(text.split()))  # a heading too long for a path is a paragraph as well
+    # A heading too long for a path is a paragraph as well.
+    assert kept in ("".join(text.split()), "".join((text[:500] + text).split()))
 
 
 @pytest.mark.parametrize(
