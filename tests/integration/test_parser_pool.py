@@ -28,7 +28,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pool() -> AsyncIterator[ParserPool]:
-    async with ParserPool() as running:
+    async with ParserPool(seconds=300) as running:
         yield running
 
 
@@ -166,7 +166,7 @@ async def test_a_worker_is_renewed_after_its_documents_without_holding_up_any() 
 
 
 async def test_two_workers_parse_at_the_same_time() -> None:
-    async with ParserPool(workers=2) as pool:
+    async with ParserPool(workers=2, seconds=300) as pool:
         slow = asyncio.create_task(pool.parse(HOSTILE, None, "a.md"))
         await asyncio.sleep(0)
         assert (await pool.parse(SMALL, None, "a.md")).title == "Pump"
