@@ -32,6 +32,9 @@ MAX_CHUNKS = 4000
 # Possessive and led by look-behinds: linear on any text, a hundred thousand dots included.
 _SENTENCE = re.compile(r"""(?:(?<=[.!?…؟۔।॥։።])|(?<=[.!?…؟]["'”’»)\]]))\s++|[。！？．｡]++[」』”）】]*+\s*+|\n++""")
 _LINE = re.compile(r"\n++")
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9]{1,32}+")
+_MET_AT_ONCE = 100_000
+"""Characters of a document whose words are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ class _Cutter:
         self._text = document.text
         self._token_spans = token_spans
         self._max_tokens = max_tokens
+        self._meet_words()
         self._full_title = " ".join(title.split())
         self._title = self._clipped(self._full_title, min(TITLE_TOKENS, max_tokens // 8))
 
@@ -133,6 +137,11 @@ class _Cutter:
                 text = first.header + self._text[first.start : atoms[-1].end]
                 yield Chunk(ordinal, text, kept, first.page, first.start, atoms[-1].end, self._title)
                 ordinal += 1
+
+    def _meet_words(self) -> None:
+        """Have the words counted once, together: an embedder that knows words again then knows each part's."""
+        if len(self._text) <= _MET_AT_ONCE:
+            self._token_spans(" ".join(dict.fromkeys(_PLAIN_WORD.findall(self._text))))
 
     def _sections(self) -> list["_Section"]:
         """The document's sections; a word or two before the first heading ("Edit this page") are part of the first."""
@@ -182,6 +191,10 @@ class _Cutter:
             total = first.header_tokens + tokens[end] - tokens[begin] + between[end - 1] - between[begin]
             return total <= room.target and len(first.header) + last.end - first.start <= room.characters
 
+        # Nearly every section: no cut is needed, and so no ranks are.
+        if atoms and fits(0, len(atoms)) and not any(atom.glued for atom in atoms[1:]):
+            yield atoms
+            return
         ranks = [self._rank(atoms, place, room) for place in range(len(atoms))]
         least = min(LEAST_TOKENS, room.target // 3)
         for begin, end in parts([atom.tokens for atom in atoms], ranks, least, fits):
@@ -245,16 +258,17 @@ class _Cutter:
                 yield whole
             else:
                 for number, block in enumerate(members):
-                    for atom in self._block_atoms(block, room):
-                        yield replace(atom, within=True) if number > 0 and not atom.within else atom
+                    yield from self._block_atoms(block, room, within=number > 0)
 
-    def _block_atoms(self, block: Block, room: _Room) -> Iterator[_Atom]:
+    def _block_atoms(self, block: Block, room: _Room, *, within: bool) -> Iterator[_Atom]:
         keeps = block.kind in (BlockKind.TABLE, BlockKind.CODE)
-        whole = self._whole(block.start, block.end, block.page, room, room.limit if keeps else room.target)
+        whole = self._whole(
+            block.start, block.end, block.page, room, room.limit if keeps else room.target, within=within
+        )
         if whole is not None:
             yield whole
         else:
-            yield from _continued(self._cut_atoms(block, room))
+            yield from _continued(self._cut_atoms(block, room), within=within)
 
     def _cut_atoms(self, block: Block, room: _Room) -> Iterator[_Atom]:
         if block.kind is BlockKind.TABLE:
@@ -262,12 +276,15 @@ class _Cutter:
         separator = _LINE if block.kind is BlockKind.CODE else _SENTENCE
         return self._parts(block.start, block.end, separator, block.page, room)
 
-    def _whole(self, start: int, end: int, page: int | None, room: _Room, most: int) -> _Atom | None:
+    def _whole(
+        self, start: int, end: int, page: int | None, room: _Room, most: int, *, within: bool = False
+    ) -> _Atom | None:
         """The span as one atom, if it has at most so many tokens and is not too long in characters."""
         if end - start > room.characters:
             return None
         tokens = self._count(self._text[start:end])
-        return _Atom(start, end, tokens, page, leads=self._text[end - 1] in ":：") if tokens <= most else None
+        leads = self._text[end - 1] in ":："
+        return _Atom(start, end, tokens, page, within=within, leads=leads) if tokens <= most else None
 
     def _rows(self, block: Block, room: _Room) -> Iterator[_Atom]:
         """One atom a row; all but the first carry the column names, unless those take over a third of the room."""
@@ -328,9 +345,9 @@ class _Cutter:
         return start, start + len(kept)
 
 
-def _continued(atoms: Iterable[_Atom]) -> Iterator[_Atom]:
-    """The atoms of one block: all but the first continue it."""
-    return (replace(atom, within=True) if number > 0 else atom for number, atom in enumerate(atoms))
+def _continued(atoms: Iterable[_Atom], *, within: bool) -> Iterator[_Atom]:
+    """The atoms of one block: all but the first continue it, and the first what is before it if `within`."""
+    return (replace(atom, within=True) if within or number > 0 else atom for number, atom in enumerate(atoms))
 
 
 _Section = tuple[tuple[Block, ...], list[Block]]

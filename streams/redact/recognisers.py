@@ -64,6 +64,7 @@ _THOUSANDS = re.compile(r"[0-9]{1,3}(?:[ .][0-9]{3})+")
 _DOTS, _COLONS = 3, 6
 """An IP address has so many of either, or two colons side by side."""
 _SHORTEST_IBAN, _LONGEST_IBAN = 15, 34
+_IBAN_RUN = re.compile(rf"[A-Za-z0-9 \-]{{0,{2 * _LONGEST_IBAN}}}+")
 
 
 class _Email(EmailRecognizer):
@@ -148,8 +149,8 @@ class Recognisers:
 
     def _ssns(self, text: str, span: Span) -> Iterator[Finding]:
         start, end = span
-        near = _has_context(Kind.SSN, text, span)
         for left, right, found in _matches(self._ssn, text[start:end], UsSsnRecognizer.PATTERNS):
+            near = _has_context(Kind.SSN, text, span)
             # With spaces or dots it may be any three numbers.
             score = 0.85 if near else found * 1.3 if "-" in text[start:end] else found / 2
             yield Finding(Kind.SSN, start + left, start + right, score)
@@ -169,13 +170,10 @@ class Recognisers:
         start = span[0]
         if text[start : start + 2].upper() not in regex_per_country:
             return
-        places = []
-        for place in range(start, min(len(text), start + 2 * _LONGEST_IBAN)):
-            if text[place].isascii() and text[place].isalnum():
-                places.append(place)
-            elif text[place] not in " -":
-                break
-        letters = "".join(text[place] for place in places).upper()
+        run = _IBAN_RUN.match(text, start)
+        assert run is not None, "it may be empty"
+        places = [place for place, letter in enumerate(run[0], start) if letter not in " -"]
+        letters = run[0].replace(" ", "").replace("-", "").upper()
         for length in range(min(len(places), _LONGEST_IBAN), _SHORTEST_IBAN - 1, -1):
             ends = length == len(places) or places[length] > places[length - 1] + 1
             value = letters[:length]
