@@ -86,6 +86,7 @@ class Sweeper:
         self._expired: Seq = 0
         self._kept: timedelta | None = None
         """How long history was kept when its end was last looked for."""
+        self._removes_first = False
         self._dead: deque[DeadRows] = deque()
         self._next_run = self._next_end = self._next_expiry = self._next_garbage = 0.0
         self._inherited_until = 0.0
@@ -135,9 +136,12 @@ class Sweeper:
             return self._clock.monotonic() - began < seconds()
 
         head = await self._end_history(head)
+        # By turns: where rows are superseded as fast as they are swept, a run's time is over before what comes second.
+        self._removes_first = not self._removes_first
+        if self._removes_first:
+            await self._remove(head, goes_on)
         head = await self._supersede(head, goes_on)
-        await self._expire(head, goes_on)
-        await self._collect(head, goes_on)
+        await self._remove(head, goes_on)
         self._next_run = self._clock.monotonic() + self._policy.gap_seconds
         return head
 
@@ -232,6 +236,10 @@ class Sweeper:
             await self._index.remove_chunks(head.tenant, part.removed)
             self.removed += len(part.removed)
         return replace(part, removed=())
+
+    async def _remove(self, head: Head, goes_on: Callable[[], bool]) -> None:
+        await self._expire(head, goes_on)
+        await self._collect(head, goes_on)
 
     async def _expire(self, head: Head, goes_on: Callable[[], bool]) -> None:
         """Remove chunk rows that were closed, and that history has ended for."""

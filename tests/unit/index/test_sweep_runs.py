@@ -105,6 +105,24 @@ async def test_a_run_ends_before_readers_take_it_for_dead_however_much_time_it_h
     assert not (await house.head()).is_sweeping
 
 
+async def test_what_dead_writers_left_is_removed_where_rows_are_superseded_faster_than_they_are_swept(
+    house: House,
+) -> None:
+    with pytest.raises(AmbiguousWriteError):
+        await house.new_writer(Tapped(house.index, CutOff("insert_documents"))).commit([mutation(70, "z", "bran")])
+    house.writer = house.new_writer(Tapped(house.index, Slow(house.clock, 0.03)), rows=1)
+    closed = []
+    for number in range(20):
+        await house.put(("a", tuple(f"v{number}.{part}" for part in range(9))))
+        house.clock.advance(WAIT)
+        await house.writer.sweep(lambda: 0.05)
+        closed.append(sum(to_seq != OPEN for to_seq in house.chunks().values()))
+    head = await house.head()
+    assert head.swept_seq < head.seq - 10
+    assert 0 < closed[-1] < 9 * 15
+    assert "bran" not in house.chunks()
+
+
 async def test_a_run_that_a_predecessor_was_in_goes_on_until_its_last_call_has_ended(house: House) -> None:
     await house.put(("a", ("tea",)))
     head = await house.head()
