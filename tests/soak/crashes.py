@@ -3,9 +3,10 @@
 import asyncio
 import multiprocessing
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,11 @@ _SAY_SECONDS = 15.0
 _HISTORY_SECONDS = 75.0
 """How often the histories of two tenants come and go."""
 _READ_PAUSE = 0.15
+_LOOK_SECONDS = 5.0
+_MOST_WAITING = 5000
+"""Records: writers rest until it is less. What dies every few seconds applies less than they write, and a sweep that is
+far behind is killed at its first steps alone.
+"""
 DIMENSION = 384
 
 
@@ -49,7 +55,7 @@ def run(folder: Path, plan: Plan, say: Say) -> tuple[Mapping[str, object], bool]
         killer = Killer(made, plan.seed, lanes_of(made, plan.seed, plan.seconds), part_seconds=plan.part_seconds)
         seen = Seen()
         with watching(made, writers, seen, plan.seed):
-            with AtWork(writers) as at_work, killer:
+            with AtWork(writers) as at_work, killer, _resting(made, writers):
                 _let_run(made, plan, at_work, killer, writers, say)
             say("no more events: waiting until everything is applied")
             _change_history(made, 24, say)
@@ -83,6 +89,27 @@ def _let_run(
             history, hours = now, 24 - hours
             _change_history(made, hours, say)
         time.sleep(0.5)
+
+
+@contextmanager
+def _resting(made: Scene, writers: Sequence[WebhookWriter | RowWriter]) -> Iterator[None]:
+    """Let writers rest while too much waits, until the end of `with`."""
+    end = threading.Event()
+
+    def look() -> None:
+        while not end.wait(_LOOK_SECONDS):
+            if (found := outcome.waiting(made)) is None:
+                continue
+            for writer in writers:
+                (writer.rests.set if found > _MOST_WAITING else writer.rests.clear)()
+
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(look)
+        try:
+            yield
+        finally:
+            end.set()
+        looking.result(timeout=60)
 
 
 def _change_history(made: Scene, hours: int, say: Say) -> None:

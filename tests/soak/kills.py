@@ -25,10 +25,9 @@ _ROWS_SECONDS = 5.0
 _TAKE_OVERS = tuple(point for point in Point if point.startswith("take_over."))
 _COMMITS = tuple(point for point in Point if point.startswith("commit."))
 _SWEEPS = tuple(point for point in Point if point.startswith("sweep."))
-_LATE_SWEEPS = (Point.SWEEP_3, Point.SWEEP_4)
-"""Passed 20 s after a take-over at the earliest."""
-_RARE = (Point.SWEEP_2, Point.SWEEP_5, Point.SWEEP_6, Point.SWEEP_7)
-"""Passed where history ends, or rows of the dead are left, and nobody dies for a while."""
+_RARE = tuple(point for point in _SWEEPS if point is not Point.SWEEP_1)
+"""Passed 20 s after a take-over, where history ends, or where rows of the dead are left: where nobody dies for a while.
+"""
 _SOON = (*_TAKE_OVERS, *_COMMITS, Point.SWEEP_1)
 _REST_EVERY = 4
 """Every so many minutes is one in which nobody is killed at the points that come often."""
@@ -131,7 +130,7 @@ class Lane:
         if self.also is not None and now >= self.also_at:
             faults, self.also_at = self.also, now + self.also_seconds
         # A process passes a step of take-over once after each rebalance: the second time is 10 s later.
-        times = 1 if point in _TAKE_OVERS or point in _LATE_SWEEPS or point in _RARE else self.dice.choice((1, 1, 1, 2))
+        times = 1 if point in _TAKE_OVERS or point in _RARE else self.dice.choice((1, 1, 1, 2))
         faults.order(self.process, point, action, times)
         self.outstanding[point] = faults, now + self.patience
 
@@ -150,7 +149,7 @@ def lanes_of(scene: Scene, seed: int, seconds: float = 0.0) -> list[Lane]:
     writers = Lane(
         scene.beside,
         "apply",
-        (_SOON, _LATE_SWEEPS),
+        (_SOON,),
         dice("apply"),
         gap=0.2,
         width=3,

@@ -31,10 +31,23 @@ from tests.soak.writers import LAST_ROW, POISON, RowWriter, WebhookWriter
 Writers = Sequence[WebhookWriter | RowWriter]
 
 
-def settle(scene: Scene, seconds: float = 900.0) -> float:
+def settle(scene: Scene, seconds: float = 3600.0) -> float:
     """Wait until everything in the log is applied, the captured table's last row included; how long it took."""
     started = time.monotonic()
     eventually("the last row is captured", lambda: _has_last_row(scene), seconds)
+    quiet = 0
+
+    def is_settled() -> bool:
+        nonlocal quiet
+        quiet = 0 if waiting(scene) != 0 else quiet + 1
+        return quiet >= 10
+
+    eventually("everything is applied", is_settled, seconds)
+    return time.monotonic() - started
+
+
+def waiting(scene: Scene) -> int | None:
+    """Records that a stage has not acknowledged; None while Kafka does not say."""
     settings = scene.installation.settings
     identity = IndexIdentity(settings.generation, settings.incarnation)
     groups = {
@@ -45,19 +58,10 @@ def settle(scene: Scene, seconds: float = 900.0) -> float:
         hides_group(identity): HIDES,
     }
     admin = KafkaAdmin(settings)
-    quiet = 0
-
-    def is_settled() -> bool:
-        nonlocal quiet
-        try:
-            lag = sum(sum(admin.lag(group, topic).values()) for group, topic in groups.items())
-        except TransientError:
-            lag = 1
-        quiet = 0 if lag else quiet + 1
-        return quiet >= 10
-
-    eventually("everything is applied", is_settled, seconds)
-    return time.monotonic() - started
+    try:
+        return sum(sum(admin.lag(group, topic).values()) for group, topic in groups.items())
+    except TransientError:
+        return None
 
 
 def _has_last_row(scene: Scene) -> bool:

@@ -47,6 +47,8 @@ class Writes:
     source: str
     expected: dict[str, Expected] = field(default_factory=dict)
     acknowledged: int = 0
+    rests: threading.Event = field(default_factory=threading.Event)
+    """Set while too much of what was written waits."""
 
     def documents(self) -> Iterator[tuple[Document, Expected]]:
         """Every document and what is expected of it."""
@@ -72,7 +74,8 @@ class WebhookWriter(Writes):
         """Write until told to stop. Raises PermanentError when the receiver refuses."""
         dice = random.Random(f"{self.seed}:{self.source}")
         while not stop.is_set():
-            self._post(dice)
+            if not self.rests.is_set():
+                self._post(dice)
             stop.wait(self.pause * 2 * dice.random())
 
     def all_documents(self) -> list[Document]:
@@ -138,8 +141,9 @@ class RowWriter(Writes):
         while not stop.is_set():
             with suppress(psycopg.Error), psycopg.connect(self.dsn, autocommit=True, connect_timeout=5) as database:
                 while not stop.wait(self.pause * 2 * dice.random()):
-                    self._statement(database, dice, next(numbers))
-                    self.acknowledged += 1
+                    if not self.rests.is_set():
+                        self._statement(database, dice, next(numbers))
+                        self.acknowledged += 1
             stop.wait(0.3)
         self._end()
 
