@@ -3,7 +3,8 @@
 A chunk never crosses a heading, so an edit changes the chunks of one section, and of a long one those near it
 (boundaries.py). What is embedded is the title, the heading path and the text together, composed by `embedded_text`
 alone; with two special tokens they stay within the model's longest input. Every word outside headings is in exactly one
-chunk, in order; a heading that fits into no path whole is text as well.
+chunk, in order; a heading that fits into no path whole is text as well. Each part is cut as a document of its own, the
+document's title its outermost heading.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, count, groupby, pairwise
 
 from schemas.errors import TooLargeError
 from streams.core.blocks import Block, BlockKind, ParsedDocument
@@ -45,7 +46,8 @@ class Chunk:
     start: int
     end: int
     title: str
-    """The document's title as embedded: cut where it is too long to leave room for the text."""
+    """The document's or the part's title as embedded: cut where it is too long to leave room for the text."""
+    part: int = 0
 
     @property
     def embedded(self) -> str:
@@ -101,7 +103,15 @@ def chunk(
 
     Raises TooLargeError over `max_chunks` chunks.
     """
-    return list(_limited(_Cutter(document, title, token_spans, max_tokens).chunks(), max_chunks))
+    return list(_limited(_chunks(document, title, token_spans, max_tokens), max_chunks))
+
+
+def _chunks(document: ParsedDocument, title: str, token_spans: TokenSpans, max_tokens: int) -> Iterator[Chunk]:
+    ordinals = count()
+    for part, blocks in groupby(document.blocks, key=lambda block: block.part):
+        titles = (document.parts[part - 1].title, title) if part > 0 else (title,)
+        whole = _Whole(part, document.text, tuple(blocks), *titles)
+        yield from _Cutter(whole, token_spans, max_tokens).chunks(ordinals)
 
 
 def _limited(chunks: Iterable[Chunk], most: int) -> Iterator[Chunk]:
@@ -111,19 +121,33 @@ def _limited(chunks: Iterable[Chunk], most: int) -> Iterator[Chunk]:
         yield cut
 
 
-class _Cutter:
-    """One document being cut."""
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A document without its attachments, or one of them; blocks are places in `text`."""
 
-    def __init__(self, document: ParsedDocument, title: str, token_spans: TokenSpans, max_tokens: int) -> None:
-        self._document = document
-        self._text = document.text
+    part: int
+    text: str
+    blocks: tuple[Block, ...]
+    title: str
+    above: str = ""
+    """The title of the document it is a part of."""
+
+
+class _Cutter:
+    """One whole being cut."""
+
+    def __init__(self, whole: _Whole, token_spans: TokenSpans, max_tokens: int) -> None:
+        self._part = whole.part
+        self._text = whole.text
+        self._blocks = whole.blocks
         self._token_spans = token_spans
         self._max_tokens = max_tokens
-        self._full_title = " ".join(title.split())
+        self._full_title = " ".join(whole.title.split())
         self._title = self._clipped(self._full_title, min(TITLE_TOKENS, max_tokens // 8))
+        above = " ".join(whole.above.split())
+        self._above = (above,) if above and not self._is_title(above) else ()
 
-    def chunks(self) -> Iterator[Chunk]:
-        ordinal = 0
+    def chunks(self, ordinals: Iterator[int]) -> Iterator[Chunk]:
         sections = self._sections()
         paths = [self._kept_path(_lines(path)) for path, _ in sections]
         for kept, blocks in zip(paths, self._with_lost_headings(sections, paths), strict=True):
@@ -131,12 +155,12 @@ class _Cutter:
             for atoms in self._packed(list(self._atoms(blocks, room)), room):
                 first = atoms[0]
                 text = first.header + self._text[first.start : atoms[-1].end]
-                yield Chunk(ordinal, text, kept, first.page, first.start, atoms[-1].end, self._title)
-                ordinal += 1
+                span = first.start, atoms[-1].end
+                yield Chunk(next(ordinals), text, kept, first.page, *span, self._title, self._part)
 
     def _sections(self) -> list["_Section"]:
-        """The document's sections; a word or two before the first heading ("Edit this page") are part of the first."""
-        sections = _sections(self._document.blocks)
+        """The sections; a word or two before the first heading ("Edit this page") are part of the first."""
+        sections = _sections(self._blocks)
         if len(sections) > 1 and not sections[0][0] and self._is_tiny(sections[0][1]):
             (_, before), (path, blocks), *others = sections
             return [(path, [*before, *blocks]), *others]
@@ -146,7 +170,7 @@ class _Cutter:
         self, sections: Sequence["_Section"], paths: Sequence[tuple[str, ...]]
     ) -> Iterator[Sequence[Block]]:
         """Each section's blocks, with the headings before them that no path holds whole: those are text as well."""
-        lost = {block.start: block for block in self._document.blocks if block.kind is BlockKind.HEADING}
+        lost = {block.start: block for block in self._blocks if block.kind is BlockKind.HEADING}
         for _, blocks in sections:
             for block in blocks:
                 lost.pop(block.start, None)
@@ -206,6 +230,7 @@ class _Cutter:
         """The innermost headings that fit, and not the title once more."""
         if path and self._is_title(path[0]):
             path = path[1:]
+        path = (*self._above, *path)
         left = min(PATH_TOKENS, self._max_tokens * 3 // 16)
         kept: list[str] = []
         for heading in reversed(path):

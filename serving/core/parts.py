@@ -1,0 +1,20 @@
+"""What a reader calls a part of a document: `<doc_id>#attachment-<n>`, n from 1. Pure.
+
+Inside there is one document, the message, with its permissions, versions and dependencies; only responses and addresses
+have these ids. A document whose own id reads like that comes first.
+"""
+
+import re
+
+_ATTACHMENT = re.compile(r"(.+)#attachment-([1-9][0-9]{0,4})", re.DOTALL)
+
+
+def shown_id(doc_id: str, part: int) -> str:
+    """The id to show for a part of a document; part 0 is the document itself."""
+    return f"{doc_id}#attachment-{part}" if part else doc_id
+
+
+def attachment_of(shown: str) -> tuple[str, int] | None:
+    """The document and the part that an id names, if it reads like an attachment's."""
+    match = _ATTACHMENT.fullmatch(shown)
+    return None if match is None else (match[1], int(match[2]))
