@@ -1,5 +1,5 @@
-"""A message and its attachments in one document row, on each adapter: found by their own title and kind, moved, replaced
-and deleted together.
+"""A message and its attachments in one document row, on each adapter: found by their own title and kind, moved,
+replaced and deleted together.
 """
 
 from collections.abc import Sequence
