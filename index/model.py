@@ -159,9 +159,9 @@ class DocumentRow:
         """What a chunk of this part is a chunk of, by its title and kind: of part 0 the document itself."""
         return self.parts[part - 1] if part > 0 else Part(title=self.title, kind=self.kind)
 
-    def chunk_ids(self) -> frozenset[ChunkId]:
-        """Ids of the manifest."""
-        return frozenset(entry.chunk_id for entry in self.manifest)
+    def chunk_ids(self, parts: Collection[int] | None = None) -> frozenset[ChunkId]:
+        """Ids of the manifest, of these parts alone where some are named."""
+        return frozenset(entry.chunk_id for entry in self.manifest if parts is None or entry.part in parts)
 
 
 def _covers(register: Version | None, other: Version | None) -> bool:

@@ -9,10 +9,10 @@ from index.model import ChunkRow, DocumentRow, IndexIdentity, Moment, Seq
 from index.moments import AsOf, FuturePositionError, HistoryUnavailableError
 from index.reader import Reader
 from schemas.errors import InvalidNameError, UnknownTenantError
-from schemas.identity import Document
+from schemas.identity import Document, source_name
 from schemas.records import Coordinates
 from serving.caller import HISTORY, Caller
-from serving.core.parts import attachment_of, shown_id
+from serving.core.parts import meant, shown_id
 from serving.models import AttachmentOut, ChunkOut, DocumentResponse, Position, RecordOut, VersionOut, VersionsResponse
 from serving.problems import Problem, ProblemError, bad_request, not_found
 
@@ -96,10 +96,10 @@ class Documents:
 
     async def _with_trail(self, caller: Caller, source: str, doc_id: str) -> tuple[Document, int]:
         """The document whose states are meant, and the part of it. Raises ProblemError (400, 404)."""
-        meant = _meant(caller, source, doc_id)
-        if not meant[-1][1]:
-            return meant[0]
-        for document, part in meant:
+        wanted = _meant(caller, source, doc_id)
+        if wanted == ((wanted[0][0], 0),):
+            return wanted[0]
+        for document, part in wanted:
             _, newest = await self._reader.versions(
                 document, caller.principals, limit=1, history=HISTORY in caller.scopes
             )
@@ -116,18 +116,11 @@ class Documents:
         )
 
 
-def _meant(caller: Caller, source: str, doc_id: str) -> list[tuple[Document, int]]:
-    """The documents, and the part of each, that an id may mean: first the document of this very id. Never empty."""
-    attachment = attachment_of(doc_id)
-    meant: list[tuple[Document, int]] = []
-    for name, part in ((doc_id, 0), *([attachment] if attachment else [])):
-        try:
-            meant.append((Document.checked(caller.tenant, source, name), part))
-        except InvalidNameError as error:
-            # With what an attachment's id has more, it may be longer than a document's.
-            if attachment is None or part:
-                raise bad_request(f"{error}.", reason=error.reason) from None
-    return meant
+def _meant(caller: Caller, source: str, doc_id: str) -> tuple[tuple[Document, int], ...]:
+    try:
+        return meant(caller.tenant, source_name(source), doc_id)
+    except InvalidNameError as error:
+        raise bad_request(f"{error}.", reason=error.reason) from None
 
 
 def _attachments(row: DocumentRow) -> tuple[AttachmentOut, ...]:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
+from index.filters import Filters
 from index.memory_log import MemoryCommitLog
 from index.model import ChunkSubject, DocumentRow, chunk_hash, content_hash
 from index.port import VersionedIndex
-from index.reader import Filters, Question, Reader
+from index.reader import Question, Reader
 from index.rows import PositionedMutation
 from index.writer import TenantWriter
 from runtime.clock import SystemClock

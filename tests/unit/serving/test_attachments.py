@@ -71,6 +71,29 @@ async def test_a_search_finds_an_attachment_by_its_own_kind_and_shows_its_messag
     assert {one["kind"] for one in await search(api, VAN)} == {"eml", "docx", "pdf"}
 
 
+@pytest.mark.parametrize(
+    ("ids", "found"),
+    [
+        (["m/7.eml#attachment-1"], {"m/7.eml#attachment-1"}),
+        (["m/7.eml#attachment-2", "m/8.eml"], {"m/7.eml#attachment-2", "m/8.eml", "m/8.eml#attachment-1"}),
+        (
+            ["m/7.eml#attachment-1", "m/7.eml"],
+            {"m/7.eml", "m/7.eml#attachment-1", "m/7.eml#attachment-2"},
+        ),
+        (["m/7.eml#attachment-3"], set()),
+        (["own#attachment-1"], {"own#attachment-1"}),
+    ],
+)
+async def test_a_filter_by_doc_id_takes_an_attachment_s_and_a_message_s_stands_for_all_of_it(
+    api: World, ids: list[str], found: set[str]
+) -> None:
+    await put_mail(api, OFFER, TERMS)
+    await api.put("m/8.eml", "Thanks for the removal van.", title="Thanks", kind="eml", attached=[OFFER])
+    await api.put("own#attachment-1", "The removal van is red.", title="Van")
+    results = await search(api, "removal van invoice papers", filters={"source": "web", "doc_id": ids})
+    assert {one["doc_id"] for one in results} == found
+
+
 async def test_neighbours_never_are_of_another_part(api: World) -> None:
     await api.put("m", "One of it.", "Two of it.", title="T", kind="eml", attached=[OFFER, TERMS])
     by_kind: dict[object, list[dict[str, object]]] = {}

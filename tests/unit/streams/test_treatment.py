@@ -131,7 +131,7 @@ def with_attachment(name: str, text: str = "Nothing in here.") -> Treated:
     ("name", "shown", "kinds"),
     [
         ("jane.roe@example.com.txt", "[EMAIL]", ("EMAIL",)),
-        ("call 4111 1111 1111 1111.txt", "call [CREDIT_CARD].txt", ("CREDIT_CARD",)),
+        ("Offer for ada@b.example (2).txt", "Offer for [EMAIL] (2).txt", ("EMAIL",)),
         ("notes.txt", "notes.txt", ()),
     ],
 )
