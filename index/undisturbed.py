@@ -1,12 +1,13 @@
 """Reads of kept history that no run of the sweep fell into: a row being closed is in no posting list for moments.
 
-The head says when a run begins and ends (`sweeps`). A read that saw it move, or another writer's head, asks again.
+The head says when a run begins and ends (`sweeps`). A read that saw it move, or another writer's head, asks again; one
+behind a run that was never ended is believed when two looks agree.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar, cast
 
 from index.model import Published
 from runtime.clock import Clock
@@ -19,6 +20,8 @@ up in one gives it up (index.sweeper).
 """
 _COUNTED_SECONDS = 0.5
 """Between two looks no more counts: a store that hung did not go on with the run either."""
+_APART_SECONDS = 0.1
+"""Between two looks of which one message to the store, held up for long, can disturb one: it takes 40 ms."""
 _GIVE_UP_SECONDS = 8.0
 _POLL_SECONDS = 0.01
 
@@ -35,6 +38,21 @@ class _Seen:
     run: Run
     at: float
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Look(Generic[T]):
+    """What a read made of a position: a result, or a failure where a row that is away looks like one that is lost."""
+
+    run: Run
+    result: T | None
+    failure: str | None = None
+
+    def told(self) -> T:
+        """Raises BrokenIndexError."""
+        if self.failure is not None:
+            raise BrokenIndexError(self.failure)
+        return cast(T, self.result)
 
 
 class Undisturbed:
@@ -54,19 +72,18 @@ class Undisturbed:
         """
         until = self._clock.monotonic() + _GIVE_UP_SECONDS
         before = known or await self._position(tenant)
+        earlier: _Look[T] | None = None
         while True:
             if self._is_quiet(tenant, before):
-                failure: BrokenIndexError | None = None
-                try:
-                    result = await read(before)
-                except BrokenIndexError as error:  # a row that is missing for a moment looks like one that is lost
-                    failure = error
+                look = await _look(read, before)
                 after = await self._position(tenant)
-                if _run(after) == _run(before):
-                    if failure is not None:
-                        raise failure
-                    return result
-                before = after
+                # Behind a run that was never ended its writer's last message may lie in the store, and be carried out
+                # now: what two looks agree on was not disturbed.
+                if _run(after) == look.run:
+                    if not after.head.is_sweeping or look == earlier:
+                        return look.told()
+                    await asyncio.sleep(_APART_SECONDS)
+                earlier, before = look, after
             else:
                 await asyncio.sleep(_POLL_SECONDS)
                 before = await self._position(tenant)
@@ -85,6 +102,13 @@ class Undisturbed:
         seen.seconds += min(now - seen.at, _COUNTED_SECONDS)
         seen.at = now
         return seen.seconds >= STALE_SECONDS
+
+
+async def _look(read: Callable[[Published], Awaitable[T]], published: Published) -> _Look[T]:
+    try:
+        return _Look(_run(published), await read(published))
+    except BrokenIndexError as error:
+        return _Look(_run(published), None, str(error))
 
 
 def _run(published: Published) -> Run:

@@ -19,9 +19,11 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
     RecordListTooLargeError,
 )
+from aiokafka.structs import RecordMetadata
 
 from runtime.log_port import MAX_RECORD_BYTES, Headers, LostRecordsError, StoredRecord, check_size
 from runtime.settings import Settings
+from runtime.told_offsets import UNKNOWN, ToldOffsets
 from schemas.errors import ConfigError, TooLargeError, TransientError
 from schemas.records import Coordinates
 
@@ -75,6 +77,7 @@ class LogProducer:
         link = connection(settings)
         self._prefix = settings.kafka_topic_prefix
         self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._told = ToldOffsets()
         self._producer = AIOKafkaProducer(
             bootstrap_servers=link.bootstrap_servers,
             security_protocol=link.security_protocol,
@@ -112,15 +115,35 @@ class LogProducer:
                 sent = await self._producer.send(
                     self._prefix + topic, value, key.encode(), partition=partition, headers=list(headers)
                 )
+                place = self._place(sent, topic, partition)
             # Shielded: a caller that goes away must not cancel the batch's own future.
-            stored = await asyncio.shield(sent)
+            offset = await asyncio.shield(place)
         except (MessageSizeTooLargeError, RecordListTooLargeError):
             raise TooLargeError(f"the broker refuses a record of this size for {topic}") from None
         except KafkaConnectionError:
             raise TransientError(f"Kafka is not reachable for {topic}") from None
         except KafkaError as error:
             raise TransientError(f"Kafka did not acknowledge a record for {topic}: {type(error).__name__}") from None
-        return Coordinates(topic=topic, partition=partition, offset=stored.offset)
+        if offset is None:
+            raise TransientError(f"Kafka did not acknowledge a record for {topic}: {UNKNOWN}")
+        return Coordinates(topic=topic, partition=partition, offset=offset)
+
+    def _place(
+        self, sent: "asyncio.Future[RecordMetadata]", topic: str, partition: int
+    ) -> "asyncio.Future[int | None]":
+        """The true offset of a record that is being sent, looked at in the log's order, whoever still waits for it."""
+        place: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+
+        def settle(acknowledged: "asyncio.Future[RecordMetadata]") -> None:
+            if acknowledged.cancelled():
+                place.cancel()
+            elif (error := acknowledged.exception()) is not None:
+                place.set_exception(error)
+            else:
+                place.set_result(self._told.true_offset(topic, partition, acknowledged.result().offset))
+
+        sent.add_done_callback(settle)
+        return place
 
 
 class _Reading:

@@ -24,9 +24,10 @@ _FETCH_WAIT_MS = 100
 taken over waits for the question under way, with Faust's 1500 ms up to 1.5 s."""
 
 _SESSION_SECONDS = 10
-_DRAIN_SECONDS = 4.0
-"""A group goes on once its slowest member has let go: so a take-over comes within the session and 5 s. What is not done
-by then is done again by whoever has the partition next.
+_HEARTBEAT_SECONDS = 1
+_DRAIN_SECONDS = 3.0
+"""A member hears with a heartbeat that another is gone, and a group goes on once its slowest member has let go: so a
+take-over comes within the session and 5 s. What is not done by then is done again by whoever has the partition next.
 """
 _OPTIONS: Mapping[str, object] = {
     "autodiscover": False,
@@ -37,7 +38,7 @@ _OPTIONS: Mapping[str, object] = {
     "stream_wait_empty": False,
     "worker_redirect_stdouts": False,
     "broker_session_timeout": _SESSION_SECONDS,
-    "broker_heartbeat_interval": 3,
+    "broker_heartbeat_interval": _HEARTBEAT_SECONDS,
     "broker_commit_interval": 0.3,
     "broker_max_poll_records": 100,
     "stream_buffer_maxsize": 64,

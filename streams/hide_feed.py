@@ -19,7 +19,7 @@ _LOOK_SECONDS = 0.05
 _AGAIN_SECONDS = 1.0
 _DRAIN_SECONDS = 10.0
 _UNDER_WAY = 1024
-"""Hides of this process that are read and not applied: behind one that the store refuses others still are."""
+"""Hides of this process that are read and not acknowledged."""
 _BYTES = 16 * 1024 * 1024
 
 log = structlog.get_logger("millstream.streams")

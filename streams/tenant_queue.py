@@ -2,7 +2,8 @@
 hides first, and sweeps in between.
 
 What follows a failure is decided in streams.core.retry. While the store is away everything waits. A hide that the store
-refuses is told to the operator and tried again for as long as the lease lasts.
+refuses is told to the operator, kept as a dead letter so that those behind it go on, and still tried again for as long
+as the lease lasts.
 """
 
 import asyncio
@@ -82,6 +83,11 @@ class Entry:
     delivery: Delivery
     done: "asyncio.Future[Outcome | DeadLettered]"
 
+    def settle(self, outcome: "Outcome | DeadLettered") -> None:
+        """Its outcome, once: a hide that is tried again after its dead letter has had one."""
+        if not self.done.done():
+            self.done.set_result(outcome)
+
 
 class _WaitingHides:
     """The hides of one tenant, oldest first (`index.writer.Waiting`)."""
@@ -107,7 +113,7 @@ class _WaitingHides:
 
     def settled(self, outcomes: Sequence[Outcome]) -> None:
         for (_, entry), outcome in zip(self._taken, outcomes, strict=True):
-            entry.done.set_result(outcome)
+            entry.settle(outcome)
         self._taken = []
 
     def put_back(self) -> None:
@@ -294,7 +300,7 @@ class TenantQueue:
                     return
             else:
                 for entry, outcome in zip(batch, outcomes, strict=True):
-                    entry.done.set_result(outcome)
+                    entry.settle(outcome)
                 return
 
     async def _commit(self, batch: Sequence[Item]) -> Sequence[Outcome]:
@@ -336,22 +342,20 @@ class TenantQueue:
                 assert isinstance(error, PermanentError)
                 for entry in batch:
                     if isinstance(entry.item, PositionedHide) and not isinstance(error, UnknownTenantError):
-                        self._refuse(entry.item, entry, reason)
-                        continue
-                    await self._letters.put(entry.delivery, error, failures.attempts)
-                    entry.done.set_result(DeadLettered(reason))
+                        self._try_later(entry.item, entry, reason)
+                    if not entry.done.done():
+                        await self._letters.put(entry.delivery, error, failures.attempts)
+                        entry.settle(DeadLettered(reason))
                 return True
             case Crash():
                 raise error
 
-    def _refuse(self, hide: PositionedHide, entry: Entry, reason: str) -> None:
-        """Never given up, and in nobody's way meanwhile: it ends when its own mutation has caught up at the latest."""
+    def _try_later(self, hide: PositionedHide, entry: Entry, reason: str) -> None:
+        """A refused hide is tried until its own mutation has caught up at the latest."""
 
         async def again() -> None:
             await self._lease.pause(_REFUSED_SECONDS)
-            if self._lease.is_ending:
-                entry.done.set_exception(LeaseEndedError())
-            else:
+            if not self._lease.is_ending:
                 self._hides.add(hide, entry)
                 self._start()
 

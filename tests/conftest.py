@@ -10,9 +10,11 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
 
 from infra.local.stack import Stack
 from runtime.settings import Settings, settings_from
+from tests.balance import BalancedScheduling
 
 # CI tries the same cases each time, so that what fails has to do with the change; `make soak` tries new ones.
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
@@ -20,6 +22,11 @@ hypothesis.settings.register_profile("anew", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("same")
 
 _NUMBERS = count(1)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BalancedScheduling | None:
+    """`--dist loadfile` as tests/balance.py has it."""
+    return BalancedScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from confluent_kafka import Producer as ConfluentProducer
 from runtime.kafka.config import producer_config
 from runtime.log_port import Headers, check_size
 from runtime.settings import Settings
+from runtime.told_offsets import UNKNOWN, ToldOffsets
 from schemas.errors import TooLargeError, TransientError
 from schemas.records import Coordinates
 
@@ -36,6 +37,7 @@ class Producer:
                 "logger": logging.getLogger("millstream.kafka"),
             }
         )
+        self._told = ToldOffsets()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="kafka-acknowledgements", daemon=True)
         self._thread.start()
@@ -49,9 +51,9 @@ class Producer:
         acknowledged: asyncio.Future[Coordinates] = self._loop.create_future()
 
         def on_delivery(error: KafkaError | None, message: Message) -> None:
-            offset = message.offset()
+            offset = None if error is not None else self._told.true_offset(topic, partition, message.offset())
             outcome: Coordinates | Exception
-            if error is None and offset is not None:
+            if offset is not None:
                 outcome = Coordinates(topic=topic, partition=partition, offset=offset)
             else:
                 outcome = _append_error(topic, error)
@@ -74,9 +76,10 @@ class Producer:
 
     async def close(self, seconds: float = 10.0) -> int:
         """Wait for acknowledgements under way, at most `seconds`. Returns how many records are still without one."""
-        left = await asyncio.to_thread(self._producer.flush, seconds)
+        # One thread at a time takes acknowledgements, so that they come in the order of the log.
         self._closing.set()
         await asyncio.to_thread(self._thread.join)
+        left = await asyncio.to_thread(self._producer.flush, seconds)
         if left:
             self._producer.purge()
             self._producer.poll(0)
@@ -120,5 +123,5 @@ def _append_error(topic: str, error: KafkaError | None) -> Exception:
     if error is not None and error.code() in _TOO_LARGE:
         return TooLargeError(f"the broker refuses a record of this size for {topic}")
     # Without an error: a retry met its own first attempt (librdkafka #4438). The record is there, its place unknown.
-    reason = "it lies in the log at an unknown offset" if error is None else error.name()
+    reason = UNKNOWN if error is None else error.name()
     return TransientError(f"Kafka did not acknowledge a record for {topic}: {reason}")

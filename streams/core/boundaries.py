@@ -46,9 +46,10 @@ def parts(
     order = np.asarray(ranks, dtype=np.int64)
     runs: list[tuple[int, int]] = []
     waiting = [(0, len(sizes))] if len(sizes) else []
+    some = any(one >> _HASH_BITS == Cut.FORCED for one in ranks[1:])
     while waiting:
         begin, end = waiting.pop()
-        forced = end - begin > 1 and bool(order[begin + 1 : end].min() >> _HASH_BITS == Cut.FORCED)
+        forced = some and end - begin > 1 and bool(order[begin + 1 : end].min() >> _HASH_BITS == Cut.FORCED)
         if end - begin == 1 or (not forced and fits(begin, end)):
             runs.append((begin, end))
         else:

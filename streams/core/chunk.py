@@ -17,6 +17,7 @@ from itertools import accumulate, count, groupby, pairwise
 from schemas.errors import TooLargeError
 from streams.core.blocks import Block, BlockKind, ParsedDocument
 from streams.core.boundaries import Cut, parts, rank
+from streams.core.sections import Section, as_lines, sections
 
 TokenSpans = Callable[[str], Sequence[tuple[int, int]]]
 """Character spans of a text's word pieces, special tokens left out: an embedder's `token_spans`."""
@@ -33,6 +34,9 @@ MAX_CHUNKS = 4000
 # Possessive and led by look-behinds: linear on any text, a hundred thousand dots included.
 _SENTENCE = re.compile(r"""(?:(?<=[.!?…؟۔।॥։።])|(?<=[.!?…؟]["'”’»)\]]))\s++|[。！？．｡]++[」』”）】]*+\s*+|\n++""")
 _LINE = re.compile(r"\n++")
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9]{1,32}+")
+_MET_AT_ONCE = 100_000
+"""Characters of a document whose words are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +111,18 @@ def chunk(
 
 
 def _chunks(document: ParsedDocument, title: str, token_spans: TokenSpans, max_tokens: int) -> Iterator[Chunk]:
+    _meet_words(document.text, token_spans)
     ordinals = count()
     for part, blocks in groupby(document.blocks, key=lambda block: block.part):
         titles = (document.parts[part - 1].title, title) if part > 0 else (title,)
         whole = _Whole(part, document.text, tuple(blocks), *titles)
         yield from _Cutter(whole, token_spans, max_tokens).chunks(ordinals)
+
+
+def _meet_words(text: str, token_spans: TokenSpans) -> None:
+    """Have the words counted once, together: an embedder that knows words again then knows those of each piece."""
+    if len(text) <= _MET_AT_ONCE:
+        token_spans(" ".join(dict.fromkeys(_PLAIN_WORD.findall(text))))
 
 
 def _limited(chunks: Iterable[Chunk], most: int) -> Iterator[Chunk]:
@@ -148,9 +159,9 @@ class _Cutter:
         self._above = (above,) if above and not self._is_title(above) else ()
 
     def chunks(self, ordinals: Iterator[int]) -> Iterator[Chunk]:
-        sections = self._sections()
-        paths = [self._kept_path(_lines(path)) for path, _ in sections]
-        for kept, blocks in zip(paths, self._with_lost_headings(sections, paths), strict=True):
+        found = self._sections()
+        paths = [self._kept_path(as_lines(path)) for path, _ in found]
+        for kept, blocks in zip(paths, self._with_lost_headings(found, paths), strict=True):
             room = self._room(kept)
             for atoms in self._packed(list(self._atoms(blocks, room)), room):
                 first = atoms[0]
@@ -158,30 +169,30 @@ class _Cutter:
                 span = first.start, atoms[-1].end
                 yield Chunk(next(ordinals), text, kept, first.page, *span, self._title, self._part)
 
-    def _sections(self) -> list["_Section"]:
+    def _sections(self) -> list[Section]:
         """The sections; a word or two before the first heading ("Edit this page") are part of the first."""
-        sections = _sections(self._blocks)
-        if len(sections) > 1 and not sections[0][0] and self._is_tiny(sections[0][1]):
-            (_, before), (path, blocks), *others = sections
+        found = sections(self._blocks)
+        if len(found) > 1 and not found[0][0] and self._is_tiny(found[0][1]):
+            (_, before), (path, blocks), *others = found
             return [(path, [*before, *blocks]), *others]
-        return sections
+        return found
 
     def _with_lost_headings(
-        self, sections: Sequence["_Section"], paths: Sequence[tuple[str, ...]]
+        self, found: Sequence[Section], paths: Sequence[tuple[str, ...]]
     ) -> Iterator[Sequence[Block]]:
         """Each section's blocks, with the headings before them that no path holds whole: those are text as well."""
         lost = {block.start: block for block in self._blocks if block.kind is BlockKind.HEADING}
-        for _, blocks in sections:
+        for _, blocks in found:
             for block in blocks:
                 lost.pop(block.start, None)
-        for (path, _), kept in zip(sections, paths, strict=True):
-            whole = sum(one == line for one, line in zip(reversed(kept), reversed(_lines(path)), strict=False))
+        for (path, _), kept in zip(found, paths, strict=True):
+            whole = sum(one == line for one, line in zip(reversed(kept), reversed(as_lines(path)), strict=False))
             for heading in path[len(path) - whole :]:
                 lost.pop(heading.start, None)
-            if path and self._is_title(_lines(path)[0]) and self._title == self._full_title:
+            if path and self._is_title(as_lines(path)[0]) and self._title == self._full_title:
                 lost.pop(path[0].start, None)
         waiting = deque(lost[start] for start in sorted(lost))
-        for _, blocks in sections:
+        for _, blocks in found:
             here: list[Block] = []
             while waiting and waiting[0].start < blocks[-1].end:
                 here.append(waiting.popleft())
@@ -206,6 +217,10 @@ class _Cutter:
             total = first.header_tokens + tokens[end] - tokens[begin] + between[end - 1] - between[begin]
             return total <= room.target and len(first.header) + last.end - first.start <= room.characters
 
+        # Nearly every section: no cut is needed, and so no ranks are.
+        if atoms and fits(0, len(atoms)) and not any(atom.glued for atom in atoms[1:]):
+            yield atoms
+            return
         ranks = [self._rank(atoms, place, room) for place in range(len(atoms))]
         least = min(LEAST_TOKENS, room.target // 3)
         for begin, end in parts([atom.tokens for atom in atoms], ranks, least, fits):
@@ -270,16 +285,17 @@ class _Cutter:
                 yield whole
             else:
                 for number, block in enumerate(members):
-                    for atom in self._block_atoms(block, room):
-                        yield replace(atom, within=True) if number > 0 and not atom.within else atom
+                    yield from self._block_atoms(block, room, within=number > 0)
 
-    def _block_atoms(self, block: Block, room: _Room) -> Iterator[_Atom]:
+    def _block_atoms(self, block: Block, room: _Room, *, within: bool) -> Iterator[_Atom]:
         keeps = block.kind in (BlockKind.TABLE, BlockKind.CODE)
-        whole = self._whole(block.start, block.end, block.page, room, room.limit if keeps else room.target)
+        whole = self._whole(
+            block.start, block.end, block.page, room, room.limit if keeps else room.target, within=within
+        )
         if whole is not None:
             yield whole
         else:
-            yield from _continued(self._cut_atoms(block, room))
+            yield from _continued(self._cut_atoms(block, room), within=within)
 
     def _cut_atoms(self, block: Block, room: _Room) -> Iterator[_Atom]:
         if block.kind is BlockKind.TABLE:
@@ -287,12 +303,15 @@ class _Cutter:
         separator = _LINE if block.kind is BlockKind.CODE else _SENTENCE
         return self._parts(block.start, block.end, separator, block.page, room)
 
-    def _whole(self, start: int, end: int, page: int | None, room: _Room, most: int) -> _Atom | None:
+    def _whole(
+        self, start: int, end: int, page: int | None, room: _Room, most: int, *, within: bool = False
+    ) -> _Atom | None:
         """The span as one atom, if it has at most so many tokens and is not too long in characters."""
         if end - start > room.characters:
             return None
         tokens = self._count(self._text[start:end])
-        return _Atom(start, end, tokens, page, leads=self._text[end - 1] in ":：") if tokens <= most else None
+        leads = self._text[end - 1] in ":："
+        return _Atom(start, end, tokens, page, within=within, leads=leads) if tokens <= most else None
 
     def _rows(self, block: Block, room: _Room) -> Iterator[_Atom]:
         """One atom a row; all but the first carry the column names, unless those take over a third of the room."""
@@ -353,49 +372,6 @@ class _Cutter:
         return start, start + len(kept)
 
 
-def _continued(atoms: Iterable[_Atom]) -> Iterator[_Atom]:
-    """The atoms of one block: all but the first continue it."""
-    return (replace(atom, within=True) if number > 0 else atom for number, atom in enumerate(atoms))
-
-
-_Section = tuple[tuple[Block, ...], list[Block]]
-"""Headings, outermost first, and the blocks under them."""
-
-
-def _sections(blocks: Sequence[Block]) -> list[_Section]:
-    """Runs of blocks under one heading, with the headings above them.
-
-    A heading with nothing under it is text itself: of the section before, or of one of its own where there is none.
-    """
-    sections: list[_Section] = []
-    path: list[Block] = []
-    fresh = True
-    bare: Block | None = None
-
-    def place_bare(heading: Block) -> None:
-        path.remove(heading)
-        if sections:
-            sections[-1][1].append(heading)
-        else:
-            sections.append((tuple(path), [heading]))
-
-    for block in blocks:
-        if block.kind is not BlockKind.HEADING:
-            if fresh:
-                sections.append((tuple(path), []))
-            sections[-1][1].append(block)
-            fresh, bare = False, None
-            continue
-        if bare is not None and bare.level >= block.level:
-            place_bare(bare)
-        while path and path[-1].level >= block.level:
-            path.pop()
-        path.append(block)
-        fresh, bare = True, block
-    if bare is not None:
-        place_bare(bare)
-    return sections
-
-
-def _lines(headings: Sequence[Block]) -> tuple[str, ...]:
-    return tuple(" ".join(heading.text.split()) for heading in headings)
+def _continued(atoms: Iterable[_Atom], *, within: bool) -> Iterator[_Atom]:
+    """The atoms of one block: all but the first continue it, and the first what is before it if `within`."""
+    return (replace(atom, within=True) if within or number > 0 else atom for number, atom in enumerate(atoms))

@@ -46,6 +46,8 @@ def _values(texts: Sequence[str], found: Sequence[Sequence[Finding]], kind: Kind
 def _contained(values: Iterable[str], text: str) -> set[str]:
     """Those that the text may have: all others would only make the pattern longer."""
     folded = _bare(text)
+    if not folded:
+        return set()
     return {value for value in values if _bare(value) in folded}
 
 

@@ -147,11 +147,6 @@ class Redacted:
             return edit.end + place - edit.new_end
         return edit.start + place - edit.new_start if edit.kept else edit.end
 
-    def moved(self, place: int) -> int:
-        """Where a place of the text as parsed that lies within no value is in the text after."""
-        number = bisect_right(self.edits, place, key=lambda edit: edit.end)
-        return place if number == 0 else self.edits[number - 1].new_end + place - self.edits[number - 1].end
-
 
 def chosen(findings: Iterable[Finding], policy: Policy) -> list[Finding]:
     """The findings that count, in order, none overlapping.
@@ -180,6 +175,8 @@ def _counts(finding: Finding, policy: Policy) -> bool:
 
 def _settled(cluster: Sequence[Finding], policy: Policy) -> list[Finding]:
     """One run of overlapping findings without overlaps, in order."""
+    if len(cluster) < 2:
+        return [*cluster]
 
     def rank(finding: Finding) -> tuple[bool, float, int, int]:
         kept = policy.actions[finding.kind] is Action.KEEP
@@ -245,14 +242,22 @@ def redact_document(
     redacted = redact_text(document.text, _within_blocks(findings, document.blocks), policy, pseudonym)
     if not redacted.is_changed:
         return document, redacted
-    moved = (_moved(block, redacted) for block in document.blocks)
-    blocks = tuple(block for block in moved if block.text.strip())
+    blocks = tuple(block for block in _moved(document.blocks, redacted) if block.text.strip())
     return replace(document, text=redacted.text, blocks=blocks), redacted
 
 
-def _moved(block: Block, redacted: Redacted) -> Block:
-    start, end = redacted.moved(block.start), redacted.moved(block.end)
-    return replace(block, text=redacted.text[start:end], start=start, end=end)
+def _moved(blocks: Iterable[Block], redacted: Redacted) -> Iterator[Block]:
+    ends = [edit.end for edit in redacted.edits]
+
+    def after(place: int) -> int:
+        """Where a place that lies within no value is in the text after."""
+        number = bisect_right(ends, place)
+        return place if number == 0 else redacted.edits[number - 1].new_end + place - ends[number - 1]
+
+    for block in blocks:
+        start, end = after(block.start), after(block.end)
+        text = redacted.text[start:end]
+        yield Block(block.kind, text, block.level, block.page, start, end, block.header_lines, block.part)
 
 
 def _within_blocks(findings: Iterable[Finding], blocks: Sequence[Block]) -> Iterator[Finding]:
@@ -264,7 +269,9 @@ def _within_blocks(findings: Iterable[Finding], blocks: Sequence[Block]) -> Iter
             block = blocks[number]
             start, end = max(finding.start, block.start), min(finding.end, block.end)
             if start < end:
-                yield from _within_lines(Finding(finding.kind, start, end, finding.score), block)
+                whole = start == finding.start and end == finding.end
+                inside = finding if whole else Finding(finding.kind, start, end, finding.score)
+                yield from _within_lines(inside, block)
             number += 1
 
 

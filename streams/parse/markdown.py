@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import mdTrim
+from markdown_it.rules_block import StateBlock
 from markdown_it.token import Token
 
 from streams.core.blocks import BlockKind, Piece
@@ -78,7 +80,28 @@ def _parser() -> MarkdownIt:
 @cache
 def _blocks() -> MarkdownIt:
     """The same, but what a block says is left as it is written."""
-    return MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable(["inline", "text_join"])
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable(["inline", "text_join"])
+    parser.block.ruler.before("table", "lines_of_words", _lines_of_words)
+    return parser
+
+
+def _lines_of_words(state: StateBlock, start: int, _: int, silent: bool) -> bool:
+    """A paragraph whose every line begins with a word: most of many a text, and no other rule would take any of it."""
+    stop = start
+    while stop < state.lineMax and not state.isEmpty(stop):
+        if state.sCount[stop] < 0 or not _WORDS.match(state.src, state.bMarks[stop] + state.tShift[stop]):
+            return False
+        stop += 1
+    if silent or state.is_code_block(start):
+        return False
+    state.line = stop
+    state.push("paragraph_open", "p", 1).map = [start, stop]
+    inline = state.push("inline", "", 0)
+    inline.content = mdTrim(state.getLines(start, stop, state.blkIndent, False))
+    inline.map = [start, stop]
+    inline.children = []
+    state.push("paragraph_close", "p", -1)
+    return True
 
 
 # What a reader of HTML drops or replaces.
@@ -86,6 +109,8 @@ _ODD = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ufdd0-\\ufdef\\ufffe\\uff
 # Without any of these a block says what is written: an underscore within a word, an ampersand before a space, a bracket
 # that no link follows mark nothing. A bracket may refer to a link that is defined elsewhere, if any is.
 _MARKUP = re.compile(r"[\\`*]|~~|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|<(?=\S)|&(?=[#A-Za-z])|\]\(")
+# A number that a dot or a bracket follows begins an item.
+_WORDS = re.compile(r"[^\W\d_]|[0-9]++(?![.)])")
 _MOST_NESTED = 60
 _MOST_DIGITS = 6
 _TAGS = frozenset(

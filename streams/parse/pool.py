@@ -7,11 +7,11 @@ killed and replaced; one that merely died is given its document once more, alone
 import asyncio
 import os
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Coroutine
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from schemas.errors import TransientError, UnreadableError
 from schemas.redaction import Kind
@@ -23,6 +23,7 @@ from streams.parse.limits import Limits
 _START_SECONDS = 120.0
 _DEFAULT_LIMITS = Limits()
 _LONGEST_ANSWER = 256 * 1024 * 1024
+_LONGEST_WORDS = 64 * 1024
 # A worker knows no setting and no secret; threads of numeric libraries would only cost memory.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -31,11 +32,17 @@ class _DiedError(Exception):
     """The worker's pipe ended."""
 
 
+def _last_words() -> BinaryIO:
+    """A file for what a worker says as it dies: in memory, since a word of its document may be among it."""
+    return os.fdopen(os.memfd_create("parser") if sys.platform == "linux" else os.open(os.devnull, os.O_RDWR), "r+b")
+
+
 class _Worker:
     """One parser process."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, words: BinaryIO) -> None:
         self._process = process
+        self._words = words
         self.documents = 0
         self.renewing = False
         """A successor is on its way; until it is ready this one goes on."""
@@ -45,10 +52,11 @@ class _Worker:
     async def start(cls, memory_mb: int, limits: Limits, kinds: tuple[Kind, ...] = ()) -> Self:
         """Start a process and wait until it has imported everything. Raises TransientError."""
         arguments = ("-m", "streams.parse.worker", str(os.getpid()), str(memory_mb), limits.argument(), *kinds)
+        words = _last_words()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=_ENVIRONMENT
+            sys.executable, *arguments, stdin=PIPE, stdout=PIPE, stderr=words, env=_ENVIRONMENT
         )
-        worker = cls(process)
+        worker = cls(process, words)
         try:
             async with asyncio.timeout(_START_SECONDS):
                 ready = await worker._receive()
@@ -87,11 +95,18 @@ class _Worker:
         except (asyncio.IncompleteReadError, ConnectionResetError):
             raise _DiedError from None
 
+    def died_of_memory(self) -> bool:
+        """Whether it said so; asked once its pipe has ended, before `kill`."""
+        file = self._words.fileno()
+        words = os.pread(file, _LONGEST_WORDS, max(0, os.fstat(file).st_size - _LONGEST_WORDS))
+        return any(word in words for word in wire.OUT_OF_MEMORY)
+
     async def kill(self) -> None:
         """End the process now and reap it."""
         with suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()
+        self._words.close()
 
 
 class ParserPool:
@@ -200,6 +215,8 @@ class ParserPool:
         except _DiedError:
             if self._closed.is_set():
                 raise TransientError("the parser pool is closed") from None
+            if worker.died_of_memory():
+                raise wire.out_of_memory() from None
             raise
         finally:
             self._give_back(worker, keep)

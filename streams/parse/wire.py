@@ -16,7 +16,14 @@ from streams.core.redaction import Finding, Findings, Search, Sighted
 
 LENGTH = struct.Struct(">I")
 READY = b"ready"
+OUT_OF_MEMORY = (b"MemoryError", b"memory allocation of", b"bad_alloc")
+"""How a process says on standard error that it dies because no memory is left: Python, Rust, C++."""
 _HEAD = struct.Struct(">?HHI")
+
+
+def out_of_memory() -> UnreadableError:
+    """What becomes of a document that takes all the memory there is for one."""
+    return UnreadableError("the document needs more memory to parse than is allowed", reason="parser_memory")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 KINDS of personal data are those it should be ready to look for; each request says for which it does.
 Requests on standard input, answers on standard output, nothing else, ever: no connection, no process. It ends with its
-parent, ignores Ctrl-C, and keeps to its memory.
+parent, ignores Ctrl-C, and keeps to its memory; what it dies of, it says on standard error, where nothing else goes.
 """
 
 import ctypes
@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,7 @@ from streams.parse.seclusion import seclude
 from streams.redact.find import sighted, warm_up
 
 _PR_SET_PDEATHSIG = 1
+_STANDARD_ERROR = 2
 _WARM_UP = (
     (b"<html><body><h1>A</h1><p>One sentence. Two.</p><table><tr><td>a</td><td>b</td></tr></table>", "a.html"),
     (b"# A\n\nOne sentence. Two.\n\n- item\n", "a.md"),
@@ -45,6 +47,14 @@ def main() -> None:
     gc.freeze()
     _limit_memory(memory_mb)
     _send(answers, wire.READY)
+    try:
+        _serve(requests, answers, limits)
+    except MemoryError:
+        os.write(_STANDARD_ERROR, wire.OUT_OF_MEMORY[0])
+        sys.exit(1)
+
+
+def _serve(requests: BinaryIO, answers: BinaryIO, limits: Limits) -> None:
     while head := requests.read(wire.LENGTH.size):
         (length,) = wire.LENGTH.unpack(head)
         _send(answers, _answer(requests.read(length), limits))
@@ -53,15 +63,21 @@ def main() -> None:
 def _answer(message: bytes, limits: Limits) -> bytes:
     """Parse one document and look for personal data; what goes wrong is said in a word, never with its text."""
     request = wire.decode_request(message)
+    with suppress(MemoryError):
+        return _read(request, limits)
+    # Only here are the frames gone that held all the memory there was: an answer made before would find none.
+    return wire.encode_error(wire.out_of_memory())
+
+
+def _read(request: wire.Request, limits: Limits) -> bytes:
+    """Raises MemoryError."""
     try:
         document = read_document(request.body, request.content_type, request.name, limits)
         return wire.encode_document(sighted(document, request.search))
     except PermanentError as error:
         return wire.encode_error(error)
     except MemoryError:
-        return wire.encode_error(
-            UnreadableError("the document needs more memory to parse than is allowed", reason="parser_memory")
-        )
+        raise
     except RecursionError:
         return wire.encode_error(UnreadableError("the document is nested too deeply", reason="too_deep"))
     except Exception as error:  # noqa: BLE001 - parsers raise anything; this is the process's one outermost net
@@ -74,11 +90,14 @@ def _send(answers: BinaryIO, message: bytes) -> None:
 
 
 def _private_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Take the pipes away from standard input and output, so that no library reads or prints into them."""
+    """Take the pipes away from standard input and output, so that no library reads or prints into them; nor does a
+    warning reach standard error.
+    """
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
+    sys.stderr = os.fdopen(nothing, "w")
     return requests, answers
 
 

@@ -1,15 +1,16 @@
-"""Presidio's recognisers over what the pre-screens let through. The one module that knows Presidio and phonenumbers.
+"""Presidio's recognisers over what the pre-screens let through. The one module that knows Presidio.
 
-Recognisers are asked directly: the analyzer engine would tokenise and lemmatise every text for the sake of context
-words, which a look at the neighbouring characters finds as well. Nothing here is logged and nothing is fetched.
+Their patterns and checks are asked directly: the analyzer engine would tokenise and lemmatise every text for the sake
+of context words, which a look at the neighbouring characters finds as well, and a recogniser explains every match.
+Nothing here is logged and nothing is fetched.
 """
 
 import logging
 import re
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import cast
 
-import phonenumbers
 from presidio_analyzer import Pattern
 from presidio_analyzer.predefined_recognizers import (
     CreditCardRecognizer,
@@ -18,17 +19,16 @@ from presidio_analyzer.predefined_recognizers import (
     IpRecognizer,
     UsSsnRecognizer,
 )
+from presidio_analyzer.predefined_recognizers.generic.iban_patterns import regex_per_country
 
 from schemas.redaction import Kind
 from streams.core.redaction import Finding
 from streams.core.scripts import UNSPACED
-from streams.redact.screens import Span, before_another, candidates
+from streams.redact.dialling import is_dialled_at_home, is_dialled_from_abroad
+from streams.redact.screens import Span, before_another, candidates, next_phone
 
 # Presidio logs texts it could not validate.
 logging.getLogger("presidio-analyzer").disabled = True
-
-REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "AT", "CH", "BR", "IN", "AU", "JP", "CN", "IL")
-"""Countries whose numbers are known as they are dialled at home; with + and a country code all are."""
 
 _BEFORE, _AFTER = 48, 12
 _CONTEXT = {
@@ -43,6 +43,8 @@ _CONTEXT = {
         re.IGNORECASE,
     ),
 }
+# Of a text that is all ASCII the small letters are looked at: to pass the case over takes twice as long.
+_CONTEXT_IN_ASCII = {kind: re.compile(pattern.pattern) for kind, pattern in _CONTEXT.items()}
 _NO_ADDRESS = re.compile(r"(?:version|release|build|section|chapter|§|\bv)\W{0,3}$", re.IGNORECASE)
 _NO_PHONE = re.compile(r"(?:isbn|issn|order|invoice|no|nr)\W{0,3}$", re.IGNORECASE)
 _DATE = re.compile(
@@ -51,16 +53,18 @@ _DATE = re.compile(
 )
 _AT = re.compile(r"@|[\[({] ?at ?[\])}]", re.IGNORECASE)
 _AT_IN_BRACKETS = re.compile(r"[\[({] ?at ?[\])}]", re.IGNORECASE)
-_WORD = re.compile(r"\S+")
 _RUN = re.compile(f"[^{UNSPACED}]+")
 _SEPARATOR = re.compile(r"[().\-/ ]")
+_SPACE = re.compile(r"[ \t]")
 _SIGNS = re.compile(r"[().\-/]")
 _LAST_LABEL = re.compile(r"\.(?:[^\W\d_]{2,63}|xn--[a-z0-9-]{2,59})\.?$", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"\n|(?<=[^\W\d_]{4})[.!?]\s")
 _DIGITS = re.compile(r"[0-9]+")
 _THOUSANDS = re.compile(r"[0-9]{1,3}(?:[ .][0-9]{3})+")
+_DOTS, _COLONS = 3, 6
+"""An IP address has so many of either, or two colons side by side."""
 _SHORTEST_IBAN, _LONGEST_IBAN = 15, 34
-_SHORTEST_PHONE, _LONGEST_PHONE = 6, 13
+_IBAN_RUN = re.compile(rf"[A-Za-z0-9 \-]{{0,{2 * _LONGEST_IBAN}}}+")
 
 
 class _Email(EmailRecognizer):
@@ -81,6 +85,9 @@ class _Email(EmailRecognizer):
         return bool(_LAST_LABEL.search(pattern_text)) or None
 
 
+_Recogniser = _Email | IpRecognizer | UsSsnRecognizer
+
+
 class Recognisers:
     """One of each, built once a process."""
 
@@ -90,53 +97,63 @@ class Recognisers:
         self._ssn = UsSsnRecognizer()
         self._card = CreditCardRecognizer()
         self._iban = IbanRecognizer()
+        self._by_kind = {
+            Kind.EMAIL: self._emails,
+            Kind.IP: self._ips,
+            Kind.SSN: self._ssns,
+            Kind.CREDIT_CARD: self._cards,
+            Kind.IBAN: self._ibans,
+        }
+        for recogniser in (self._email, self._ip, self._ssn):
+            # Its patterns are compiled when they are first asked.
+            recogniser.analyze("", recogniser.supported_entities)
 
     def find(self, kind: Kind, text: str) -> Iterator[Finding]:
         """Findings of one kind in a plain text (`screens.plain`); none for kinds that have no pattern."""
         if kind is Kind.PHONE:
             yield from _phones(text)
-            return
-        for span in candidates(kind, text):
-            match kind:
-                case Kind.EMAIL:
-                    yield from self._emails(text, span)
-                case Kind.IP:
-                    yield from self._ips(text, span)
-                case Kind.SSN:
-                    yield from self._ssns(text, span)
-                case Kind.CREDIT_CARD:
-                    yield from self._cards(text, span)
-                case Kind.IBAN:
-                    yield from self._ibans(text, span)
+        elif kind in self._by_kind:
+            find = self._by_kind[kind]
+            for span in candidates(kind, text):
+                yield from find(text, span)
 
     def _emails(self, text: str, span: Span) -> Iterator[Finding]:
         spelled_out = _AT_IN_BRACKETS.search(text, *span)
         # Only what is spelled out has spaces within: of anything else the words with an at sign are enough.
         for stretch in [span] if spelled_out else _words_with_at(text, span):
             # An address ends where a script without spaces begins, unless it is written in that script itself.
+            if text[slice(*stretch)].isascii():
+                yield from self._addresses(text, stretch)
+                continue
             runs = [run.span() for run in _RUN.finditer(text, *stretch)]
             within = [found for run in runs for found in self._addresses(text, run)]
             yield from within or (self._addresses(text, stretch) if runs != [stretch] else ())
 
     def _addresses(self, text: str, span: Span) -> Iterator[Finding]:
         start, end = span
-        if _AT.search(text, start, end):
-            for found in self._email.analyze(text[start:end], self._email.supported_entities):
-                yield Finding(Kind.EMAIL, start + found.start, start + found.end, found.score)
+        value = text[start:end]
+        if _AT.search(value):
+            patterns = _Email.PATTERNS if _AT_IN_BRACKETS.search(value) else EmailRecognizer.PATTERNS
+            for left, right, score in _matches(self._email, value, patterns):
+                yield Finding(Kind.EMAIL, start + left, start + right, score)
 
     def _ips(self, text: str, span: Span) -> Iterator[Finding]:
         start, end = span
+        value = text[start:end]
+        # A time of day is let through, and is none.
+        if value.count(".") < _DOTS and "::" not in value and value.count(":") < _COLONS:
+            return
         doubtful = _NO_ADDRESS.search(text, max(0, start - 12), start) is not None
-        for found in self._ip.analyze(text[start:end], self._ip.supported_entities):
-            yield Finding(Kind.IP, start + found.start, start + found.end, 0.3 if doubtful else found.score)
+        for left, right, score in _matches(self._ip, value, IpRecognizer.PATTERNS):
+            yield Finding(Kind.IP, start + left, start + right, 0.3 if doubtful else score)
 
     def _ssns(self, text: str, span: Span) -> Iterator[Finding]:
         start, end = span
-        near = _has_context(Kind.SSN, text, span)
-        for found in self._ssn.analyze(text[start:end], self._ssn.supported_entities):
+        for left, right, found in _matches(self._ssn, text[start:end], UsSsnRecognizer.PATTERNS):
+            near = _has_context(Kind.SSN, text, span)
             # With spaces or dots it may be any three numbers.
-            score = 0.85 if near else found.score * 1.3 if "-" in text[start:end] else found.score / 2
-            yield Finding(Kind.SSN, start + found.start, start + found.end, score)
+            score = 0.85 if near else found * 1.3 if "-" in text[start:end] else found / 2
+            yield Finding(Kind.SSN, start + left, start + right, score)
 
     def _cards(self, text: str, span: Span) -> Iterator[Finding]:
         """Every length from 13 to 19 digits: a number of a card has a valid check digit (Luhn)."""
@@ -151,28 +168,67 @@ class Recognisers:
     def _ibans(self, text: str, span: Span) -> Iterator[Finding]:
         """The longest stretch from the country code on whose form and check digits are right."""
         start = span[0]
-        places = []
-        for place in range(start, min(len(text), start + 2 * _LONGEST_IBAN)):
-            if text[place].isascii() and text[place].isalnum():
-                places.append(place)
-            elif text[place] not in " -":
-                break
+        if text[start : start + 2].upper() not in regex_per_country:
+            return
+        run = _IBAN_RUN.match(text, start)
+        assert run is not None, "it may be empty"
+        places = [place for place, letter in enumerate(run[0], start) if letter not in " -"]
+        letters = run[0].replace(" ", "").replace("-", "").upper()
         for length in range(min(len(places), _LONGEST_IBAN), _SHORTEST_IBAN - 1, -1):
-            value = "".join(text[place] for place in places[:length]).upper()
             ends = length == len(places) or places[length] > places[length - 1] + 1
-            if ends and self._iban.validate_result(value):
+            value = letters[:length]
+            if ends and _has_check_digits(value) and self._iban.validate_result(value):
                 yield Finding(Kind.IBAN, start, places[length - 1] + 1, 1.0)
                 return
 
 
-def _words_with_at(text: str, span: Span) -> list[Span]:
-    return [word.span() for word in _WORD.finditer(text, *span) if "@" in word[0]]
+def _matches(recogniser: _Recogniser, text: str, patterns: Iterable[Pattern]) -> list[tuple[int, int, float]]:
+    """Start, end and score of what a recogniser's patterns match and its checks let pass, the surest first."""
+    found = set()
+    for pattern in patterns:
+        for match in cast("re.Pattern[str]", pattern.compiled_regex).finditer(text):
+            if score := _score(recogniser, match[0], pattern.score):
+                found.add((*match.span(), score))
+    if len(found) < 2:
+        return [*found]
+    return sorted(_not_within_another(found), key=lambda one: (-one[2], one[0], -one[1]))
+
+
+def _score(recogniser: _Recogniser, value: str, score: float) -> float:
+    valid = recogniser.validate_result(value) if value else False
+    if valid is not None:
+        score = 1.0 if valid else 0.0
+    return 0.0 if recogniser.invalidate_result(value) else score
+
+
+def _not_within_another(found: Iterable[tuple[int, int, float]]) -> Iterator[tuple[int, int, float]]:
+    """Those that no other covers which is as sure."""
+    open_ones: list[tuple[int, int, float]] = []
+    for start, end, score in sorted(found, key=lambda one: (one[0], -one[1], -one[2])):
+        open_ones = [one for one in open_ones if one[1] >= start]
+        if not any(one[1] >= end and one[2] >= score for one in open_ones):
+            open_ones.append((start, end, score))
+            yield start, end, score
+
+
+def _words_with_at(text: str, span: Span) -> Iterator[Span]:
+    place, end = span
+    while (at := text.find("@", place, end)) >= 0:
+        before, behind = text[place:at], text[at:end]
+        start = at - len(before.rsplit(None, 1)[-1]) if before and not before[-1].isspace() else at
+        place = at + len(behind.split(None, 1)[0])
+        yield start, place
+
+
+def _has_check_digits(value: str) -> bool:
+    """ISO 7064, modulus 97, as every IBAN has: Presidio knows the forms as well, and takes ten times as long."""
+    return int((value[4:] + value[:4]).translate(IbanRecognizer.LETTERS)) % 97 == 1
 
 
 def _phones(text: str) -> Iterator[Finding]:
     """Telephone numbers, of several side by side each: a candidate may reach into the next one."""
     place = 0
-    while (span := next(candidates(Kind.PHONE, text, place), None)) is not None:
+    while (span := next_phone(text, place)) is not None:
         found = _phone(text, span)
         place = span[1] if found is None else found.end
         if found is not None:
@@ -184,79 +240,48 @@ def _phone(text: str, span: Span) -> Finding | None:
 
     Without a plus sign or a word that announces it, a number must be written like one: most numbers are none.
     """
-    shorter = list(before_another(text, span))
-    tried = [span, *shorter, *_trimmed(text, span)]
     if text.startswith(("+", "00"), span[0]):
-        for start, end in tried:
-            if _is_dialled_from_abroad(text[start:end]):
+        for start, end in _parts(text, span):
+            if is_dialled_from_abroad(text[start:end]):
                 return Finding(Kind.PHONE, start, end, 0.9)
+    is_date = _DATE.match(text, *span) is not None
+    if is_date and not _SPACE.search(text, *span):
+        return None
     if not _has_context(Kind.PHONE, text, span):
-        if _NO_PHONE.search(text, max(0, span[0] - 12), span[0]):
-            return None
-        return next((found for part in (span, *shorter) if (found := _unannounced(text, part, span))), None)
-    for start, end in tried:
-        if not _DATE.match(text, start, end) and _is_dialled_at_home(text[start:end]):
+        return _unannounced(text, span)
+    for start, end in _parts(text, span):
+        if not _DATE.match(text, start, end) and is_dialled_at_home(text[start:end]):
             return Finding(Kind.PHONE, start, end, 0.8)
     # Announced as one, and of the right length: who wrote it knew better than the tables of any country.
-    return None if _DATE.match(text, *span) else Finding(Kind.PHONE, *span, 0.6)
+    return None if is_date else Finding(Kind.PHONE, *span, 0.6)
 
 
-def _unannounced(text: str, part: Span, span: Span) -> Finding | None:
-    value = text[slice(*part)]
+def _parts(text: str, span: Span) -> Iterator[Span]:
+    return chain((span,), before_another(text, span), _trimmed(text, span))
+
+
+def _unannounced(text: str, span: Span) -> Finding | None:
     # Groups of digits between spaces alone are cut nowhere: any two of a row of numbers might be dialled.
-    if part != span and not _SIGNS.search(value):
-        return None
-    if not _is_written_like_one(value) or not _is_dialled_at_home(value):
-        return None
-    likely = value.startswith("0") or len(_SEPARATOR.findall(value)) > 1
-    return Finding(Kind.PHONE, *part, 0.5 if likely else 0.4)
+    parts = before_another(text, span) if _SIGNS.search(text, *span) else ()
+    for start, end in chain((span,), parts):
+        value = text[start:end]
+        is_cut = end < span[1]
+        if (is_cut and not _SIGNS.search(value)) or not _is_written_like_one(value) or not is_dialled_at_home(value):
+            continue
+        if _NO_PHONE.search(text, max(0, span[0] - 12), span[0]):
+            return None
+        likely = value.startswith("0") or len(_SEPARATOR.findall(value)) > 1
+        return Finding(Kind.PHONE, start, end, 0.5 if likely else 0.4)
+    return None
 
 
 def _is_written_like_one(value: str) -> bool:
     """In groups, not all but one of a single digit, and neither a date nor an amount in thousands."""
+    if value.isdigit():
+        return False
     groups = _DIGITS.findall(value)
     single = sum(len(group) == 1 for group in groups)
     return len(groups) > 1 and single < 2 and not _DATE.match(value) and not _THOUSANDS.fullmatch(value)
-
-
-def _is_dialled_from_abroad(value: str) -> bool:
-    try:
-        number = phonenumbers.parse("+" + value[2:] if value.startswith("00") else value, None)
-    except phonenumbers.NumberParseException:
-        return False
-    return phonenumbers.is_valid_number(number)
-
-
-def _is_dialled_at_home(value: str) -> bool:
-    """Whether some country has such a number. Parsing it for each would take eight times as long."""
-    digits = "".join(_DIGITS.findall(value))
-    return any(_is_valid_in(region, digits) for region in REGIONS)
-
-
-def _is_valid_in(region: str, digits: str) -> bool:
-    country = phonenumbers.PhoneMetadata.metadata_for_region(region)
-    assert country is not None, "a region of the list"
-    assert country.general_desc is not None, "every region says how its numbers look"
-    keeps_zero = region == "IT" and digits.startswith("0")
-    if country.national_prefix and not keeps_zero:
-        digits = digits.removeprefix(country.national_prefix)
-    if not _SHORTEST_PHONE <= len(digits) <= _LONGEST_PHONE:
-        return False
-    lengths = country.general_desc.possible_length
-    if lengths and len(str(int(digits))) + keeps_zero not in lengths:
-        return False
-    general = country.general_desc.national_number_pattern
-    if general and not _compiled(general).fullmatch("0" * keeps_zero + str(int(digits))):
-        return False
-    number = phonenumbers.PhoneNumber(
-        country_code=country.country_code, national_number=int(digits), italian_leading_zero=keeps_zero or None
-    )
-    return phonenumbers.is_valid_number_for_region(number, region)
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
 
 
 def _trimmed(text: str, span: Span) -> Iterator[Span]:
@@ -269,11 +294,22 @@ def _trimmed(text: str, span: Span) -> Iterator[Span]:
 
 
 def _has_context(kind: Kind, text: str, span: Span) -> bool:
+    """Whether a word close by, in the same sentence before or the same line behind, says what the value is."""
     start, end = span
-    pattern = _CONTEXT[kind]
     begin = max(0, start - _BEFORE)
-    begin = max([begin, *(match.end() for match in _SENTENCE_END.finditer(text, begin, start))])
-    if pattern.search(text, begin, start):
-        return True
+    if _names(kind, text, begin, start):
+        begin = max([begin, *(match.end() for match in _SENTENCE_END.finditer(text, begin, start))])
+        if _names(kind, text, begin, start):
+            return True
     stop = text.find("\n", end, end + _AFTER)
-    return pattern.search(text, end, stop if stop >= 0 else end + _AFTER) is not None
+    return _names(kind, text, end, stop if stop >= 0 else end + _AFTER)
+
+
+def _names(kind: Kind, text: str, start: int, end: int) -> bool:
+    """Whether there is a word for the kind in [start, end) of the text."""
+    # A word begins or not by what stands before it.
+    left = max(0, start - 1)
+    near = text[left:end]
+    if near.isascii():
+        return _CONTEXT_IN_ASCII[kind].search(near.lower(), start - left) is not None
+    return _CONTEXT[kind].search(text, start, end) is not None

@@ -32,6 +32,7 @@ _PHONE = re.compile(
     r"(?:(?:[ \t]?[().\-/]{1,2}[ \t]?|[ \t])?[0-9]){6,16}(?![\w]|[.,][0-9])",
     re.ASCII,
 )
+_SPACE = re.compile(r"[ \t]")
 
 _SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _HYPHENS = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63"
@@ -55,10 +56,8 @@ def plain(text: str) -> str:
     return text if text.isascii() else _LOOK_ALIKE.sub(lambda found: _LOOK_ALIKES[found[0]], text)
 
 
-def candidates(kind: Kind, text: str, start: int = 0) -> Iterator[Span]:
-    """Stretches of a plain text in which there may be one value of the kind; telephone numbers from `start` on. Not for
-    names.
-    """
+def candidates(kind: Kind, text: str) -> Iterator[Span]:
+    """Stretches of a plain text in which there may be one value of the kind; not for names."""
     match kind:
         case Kind.EMAIL:
             return _around_ats(text)
@@ -71,8 +70,14 @@ def candidates(kind: Kind, text: str, start: int = 0) -> Iterator[Span]:
         case Kind.IP:
             return _addresses(text)
         case Kind.PHONE:
-            return (match.span() for match in _PHONE.finditer(text, start))
+            return (match.span() for match in _PHONE.finditer(text))
     return iter(())
+
+
+def next_phone(text: str, start: int) -> Span | None:
+    """The first candidate for a telephone number from `start` on."""
+    match = _PHONE.search(text, start)
+    return match.span() if match else None
 
 
 def before_another(text: str, span: Span) -> Iterator[Span]:
@@ -81,7 +86,8 @@ def before_another(text: str, span: Span) -> Iterator[Span]:
     Those before what begins like a number first, then the longest.
     """
     start, end = span
-    places = [place for place in range(end - 1, start, -1) if text[place] in " \t" and _PHONE.match(text, place + 1)]
+    spaces = [match.start() for match in _SPACE.finditer(text, start + 1, end)]
+    places = [place for place in reversed(spaces) if _PHONE.match(text, place + 1)]
     for place in sorted(places, key=lambda place: text[place + 1] not in "(0"):
         yield start, place
 

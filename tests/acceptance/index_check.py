@@ -145,8 +145,8 @@ def promised_documents(settings: Settings, tenant: Tenant) -> dict[Document, Pro
     """What documents.changes says of a tenant; what is a dead letter says nothing."""
     letters = [decode(record.value or b"", DeadLetter) for record in read_topic(settings, DLQ)]
     dead = {str(letter.origin) for letter in letters}
-    changes = logged(read_topic(settings, CHANGES))
-    return reference(one for one in changes if one.change.tenant == tenant and str(one.at) not in dead)
+    changes = logged(record for record in read_topic(settings, CHANGES) if str(record.coordinates) not in dead)
+    return reference(one for one in changes if one.change.tenant == tenant)
 
 
 def newest_rows(published: Published, rows: Sequence[DocumentRow]) -> Mapping[Document, DocumentRow]:

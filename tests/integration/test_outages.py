@@ -6,18 +6,11 @@ budget. Afterwards the whole index equals the serial reference, nothing is a dea
 
 import asyncio
 import json
-import math
-import os
-import resource
-import shutil
-import signal
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pytest
@@ -27,10 +20,7 @@ from index.model import IndexIdentity
 from index.reader import Reader
 from index.weaviate import open_index
 from index.weaviate.schema import Collections
-from infra.local.children import Command
-from infra.local.parts import Place
 from infra.local.stack import Stack
-from infra.local.weaviate import Weaviate
 from runtime.clock import SystemClock
 from runtime.metrics import Metrics
 from runtime.settings import Settings
@@ -42,6 +32,7 @@ from streams.core.progress import Limits
 from streams.process import StageProcess, StuckError
 from streams.window import Delivery, Lease, Window
 from tests.integration.outage_site import Site, running_site
+from tests.integration.outages import kafka_away, store_away
 from tests.integration.streams_bench import TENANT, StageRun, eventually
 
 pytestmark = [pytest.mark.parts, pytest.mark.timeout(280)]
@@ -57,45 +48,6 @@ def site(
 
 def test_while_the_store_hangs_everything_is_refused_in_time_and_afterwards_caught_up(site: Site) -> None:
     store_away(site, hangs=True, seconds=4)
-
-
-@pytest.mark.soak
-def test_while_the_store_is_away_everything_is_refused_in_time_and_afterwards_caught_up(site: Site) -> None:
-    store_away(site, hangs=False, seconds=3)
-
-
-def store_away(site: Site, *, hangs: bool, seconds: float) -> None:
-    name = "hang" if hangs else "away"
-    pids = site.pids()
-    site.say(f"{name}/kept", f"The {name} gate is painted green.")
-    site.say(f"{name}/gone", f"The {name} gate is closed at seven.")
-    site.until("it is answerable", f"{name}/gone", 200)
-    site.until("it is answerable", f"{name}/kept", 200)
-    question = f"Which colour is the {name} gate painted?"
-    assert "green" in str(site.ask(question).body["answer"])
-    assert site.ask(question).body["cached"] == "exact"
-    site.stack.kill("weaviate", signal.SIGSTOP if hangs else signal.SIGKILL)
-    began = time.monotonic()
-    try:
-        for reply in (site.ask(question), site.document(f"{name}/kept"), site.ask("Who holds the key?")):
-            assert (reply.status, reply.headers["Retry-After"]) == (503, "1"), "not even what the cache holds"
-        site.say(f"{name}/kept", f"The {name} gate is painted blue.")
-        site.say(f"{name}/new", f"The {name} gate has a lamp.")
-        site.say(f"{name}/gone", op="delete")
-        eventually("the API says so", lambda: site.ready("api").status == 503, 15)
-        assert site.ready("ingest").status == 200
-        eventually("apply says that it waits", lambda: not site.stages["apply"].ready(), 15)
-        time.sleep(max(0.0, seconds - (time.monotonic() - began)))
-    finally:
-        if hangs:
-            site.stack.kill("weaviate", signal.SIGCONT)
-        else:
-            site.stack.restart("weaviate")
-    site.until_settled()
-    assert "blue" in str(site.ask(question).body["answer"])
-    assert site.document(f"{name}/gone").status == 404
-    eventually("the API is ready", lambda: site.ready("api").status == 200)
-    assert site.pids() == pids, "a stage was ended"
 
 
 def test_a_store_that_is_read_only_answers_on_and_takes_everything_afterwards(site: Site) -> None:
@@ -153,196 +105,8 @@ def set_shards(settings: Settings, status: str) -> None:
             assert answer.status == 200
 
 
-@pytest.mark.soak
-def test_a_store_put_back_from_a_backup_shows_nothing_old_and_gets_everything_again(site: Site, tmp_path: Path) -> None:
-    data, backup = Place.under(site.stack.profile.state_dir, "weaviate").data, tmp_path / "backup"
-    site.say("backup/kept", "The harbour bell rings at six.")
-    site.say("backup/gone", "The harbour gate has a bell.")
-    site.until("it is answerable", "backup/kept", 200)
-    site.until("it is answerable", "backup/gone", 200)
-    with stopped(site, "weaviate"):
-        shutil.copytree(data, backup)
-    site.say("backup/kept", "The harbour bell rings at nine.")
-    site.say("backup/gone", op="delete")
-    site.say("backup/new", "The harbour lamp is red.")
-    site.until_settled()
-    eventually("the API has found the store again", lambda: site.ready("api").status == 200)
-    question = "When does the harbour bell ring?"
-    assert "nine" in str(site.ask(question).body["answer"])
-    assert site.ask(question).body["cached"] == "exact"
-    with stopped(site, "weaviate"):
-        shutil.rmtree(data)
-        shutil.copytree(backup, data)
-    deadline, refused = time.monotonic() + 60, 0
-    while time.monotonic() < deadline and (refused == 0 or site.ready("api").status != 200 or site.differences()):
-        site.keep("apply")
-        answer, gone = site.ask(question), site.document("backup/gone")
-        refused += answer.status == 503
-        assert answer.status == 503 or "nine" in str(answer.body["answer"]), "an answer of the backup"
-        assert gone.status in {503, 404}, "a document that was deleted is back"
-    site.until_settled()
-    assert refused
-    site.keep("apply")
-    site.stages["apply"].until_ready()
-    assert "nine" in str(site.ask(question).body["answer"])
-    assert site.ask(question, as_of=1).body["refusal"]["reason"] == "history_unavailable"  # type: ignore[index]
-
-
-@contextmanager
-def stopped(site: Site, part: str) -> Iterator[None]:
-    """A part is down within `with`, in good order."""
-    site.stack.parts[part].stop()
-    try:
-        yield
-    finally:
-        site.stack.restart(part)
-
-
 def test_while_kafka_hangs_questions_are_answered_and_senders_told_to_come_again(site: Site) -> None:
     kafka_away(site, "kafka-hang", hangs=True, seconds=0)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("hangs", [True, False], ids=["hangs", "away"])
-def test_an_outage_of_more_than_a_minute_is_an_outage_and_nothing_else(site: Site, hangs: bool) -> None:
-    store_away(site, hangs=hangs, seconds=75)
-    kafka_away(site, f"kafka-minute-{hangs}", hangs=hangs, seconds=75)
-
-
-@pytest.mark.soak
-def test_a_store_whose_disk_is_full_answers_on_and_takes_everything_when_there_is_room_again(
-    site: Site, tmp_path: Path
-) -> None:
-    disk = os.statvfs(tmp_path)
-    used = 100 * (disk.f_blocks - disk.f_bfree) / disk.f_blocks
-    limit = math.floor(used) + 1
-    running, part = site.stack.parts["weaviate"], site.stack.parts["weaviate"].part
-    assert isinstance(part, Weaviate)
-    with stopped(site, "weaviate"):
-        running.part = NearlyFull(**{one.name: getattr(part, one.name) for one in fields(part)}, limit=limit)
-    site.say("full/kept", "The quay crane lifts two tons.")
-    site.until("it is answerable", "full/kept", 200)
-    pids, filler = site.pids(), tmp_path / "filler"
-    try:
-        with filler.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, math.ceil((limit - used + 0.2) / 100 * disk.f_blocks * disk.f_frsize))
-        time.sleep(2)  # the server looks twice a second
-        site.say("full/kept", "The quay crane lifts nine tons.")
-        eventually("apply says that it waits", lambda: not site.stages["apply"].ready(), 20)
-        assert "two tons" in str(site.ask("How much does the quay crane lift?").body["answer"])
-    finally:
-        filler.unlink()
-    site.until_settled()
-    assert "nine tons" in str(site.ask("How much does the quay crane lift?").body["answer"])
-    assert site.pids() == pids, "a stage was ended"
-    with stopped(site, "weaviate"):
-        running.part = part
-
-
-@dataclass(frozen=True)
-class NearlyFull(Weaviate):
-    """A Weaviate that takes no writes where more than `limit` per cent of its disk are used."""
-
-    limit: int = 98
-
-    def command(self) -> Command:
-        plain = Weaviate.command(self)
-        return replace(plain, environment={**plain.environment, "DISK_USE_READONLY_PERCENTAGE": str(self.limit)})
-
-
-def kafka_away(site: Site, name: str, *, hangs: bool, seconds: float) -> None:
-    site.say(f"{name}/kept", f"The {name} pump runs at night.")
-    site.until("it is answerable", f"{name}/kept", 200)
-    question = f"When does the {name} pump run?"
-    site.stack.kill("kafka", signal.SIGSTOP if hangs else signal.SIGKILL)
-    site.stages["hide"].kill()
-    site.keep("hide")  # it begins while Kafka is away
-    pids = site.pids()
-    try:
-        began = time.monotonic()
-        with pytest.raises(TransientError, match="503"):  # 10 s later, so the API has had time to miss the brokers, too
-            site.say(f"{name}/kept", f"The {name} pump runs at noon.")
-        answer = site.ask(question)
-        assert (answer.status, "night" in str(answer.body["answer"])) == (200, True)
-        assert site.ready("api").status == 200
-        assert site.ready("ingest").status == 503
-        while time.monotonic() - began < seconds:
-            assert site.ask(question, cache="bypass").status == 200
-            time.sleep(1)
-    finally:
-        if hangs:
-            site.stack.kill("kafka", signal.SIGCONT)
-        else:
-            site.stack.restart("kafka")
-    for stage in site.stages:  # one whose record was not acknowledged for 30 s has ended
-        site.keep(stage)
-    eventually("the receiver takes it", lambda: is_taken(site, f"{name}/kept", f"The {name} pump runs at noon."))
-    site.say(f"{name}/gone", op="delete")
-    site.until_settled()
-    assert "noon" in str(site.ask(question).body["answer"])
-    if seconds < 20:
-        assert site.pids() == pids, "a stage was ended"
-
-
-@pytest.mark.soak
-def test_a_kafka_that_answers_in_fits_and_starts_loses_nothing(site: Site) -> None:
-    site.say("fits/kept", "The slipway is greased in spring.")
-    site.until("it is answerable", "fits/kept", 200)
-    taken, stop = list[str](), threading.Event()
-
-    def stutter() -> None:
-        while not stop.is_set():
-            site.stack.kill("kafka", signal.SIGSTOP)
-            time.sleep(0.7)
-            site.stack.kill("kafka", signal.SIGCONT)
-            time.sleep(0.1)
-
-    with ThreadPoolExecutor(1) as pool:
-        stuttering = pool.submit(stutter)
-        try:
-            for number in range(8):
-                answer = site.ask("When is the slipway greased?", cache="bypass")
-                assert (answer.status, "spring" in str(answer.body["answer"])) == (200, True)
-                if is_taken(site, f"fits/{number}", f"Boat {number} is on the slipway."):
-                    taken.append(f"fits/{number}")
-        finally:
-            stop.set()
-            stuttering.result()
-    for stage in site.stages:
-        site.keep(stage)
-    assert taken, "it takes them, slowly"
-    site.until_settled()
-    for name in taken:
-        site.until("what was taken is answerable", name, 200)
-
-
-@pytest.mark.soak
-def test_a_kafka_whose_disk_is_full_takes_nothing_it_cannot_keep(site: Site) -> None:
-    """A broker that cannot write ends itself. A limit on the size of its files stands for the disk."""
-    site.say("room/kept", "The boathouse opens at six.")
-    site.until("it is answerable", "room/kept", 200)
-    broker = site.stack.parts["kafka"]
-    assert broker.pid is not None
-    resource.prlimit(broker.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
-    with pytest.raises(TransientError, match="503"):
-        site.say("room/kept", "The boathouse opens at nine.")
-    answer = site.ask("When does the boathouse open?")
-    assert (answer.status, "six" in str(answer.body["answer"])) == (200, True)
-    site.stack.restart("kafka")
-    for stage in site.stages:
-        site.keep(stage)
-    eventually("the receiver takes it", lambda: is_taken(site, "room/kept", "The boathouse opens at nine."))
-    site.until_settled()
-    assert "nine" in str(site.ask("When does the boathouse open?").body["answer"])
-
-
-def is_taken(site: Site, doc_id: str, text: str) -> bool:
-    try:
-        site.say(doc_id, text)
-    except TransientError:
-        return False
-    return True
 
 
 async def test_lag_without_progress_is_told_by_readiness_and_ends_the_stage_with_a_message(site: Site) -> None:

@@ -5,6 +5,7 @@ import pytest
 from index.embedding.guessed_pieces import guessed_pieces
 from streams.core.blocks import BlockKind, Piece, assemble
 from streams.core.chunk import chunk
+from tests.nasty_texts import NASTY
 
 
 @pytest.mark.parametrize(
@@ -38,19 +39,7 @@ def test_pieces_cover_every_character_in_order() -> None:
     assert "".join(text[start:end] for start, end in dict.fromkeys(spans)) == "".join(text.split())
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "泵每季度由两名工程师维修。" * 300,
-        "펌프는분기마다" * 400,
-        "Насос обслуживается каждый квартал. " * 200,
-        "👩‍🔧🚰🔧" * 800,
-        "x" * 20_000,
-        "Die Straßenbahnhaltestelle wird geprüft. " * 200,
-        ("aGVsbG8gd29ybGQgdGhpcyBpcyBiYXNl" * 40 + "\n") * 20,
-    ],
-    ids=["chinese", "korean", "russian", "emoji", "one word", "german", "base64"],
-)
+@pytest.mark.parametrize("text", NASTY.values(), ids=NASTY.keys())
 @pytest.mark.parametrize("kind", [BlockKind.PARAGRAPH, BlockKind.CODE])
 def test_every_chunk_has_at_most_so_many_of_them(kind: BlockKind, text: str) -> None:
     document = assemble(

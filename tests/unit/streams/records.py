@@ -1,6 +1,7 @@
 """Records for tests of the stages: changes, mutations and deliveries about documents of one tenant."""
 
 from datetime import UTC, datetime
+from functools import cache
 
 from runtime.settings import PACKAGED_TOPICS
 from schemas.codec import encode
@@ -20,6 +21,7 @@ MUTATIONS = mutations_topic("g1")
 ORIGIN = Origin(connector="webhook", reference="msg_1")
 
 
+@cache
 def topics() -> Topics:
     """The packaged topics.yaml."""
     return parse_topics(PACKAGED_TOPICS.read_text())

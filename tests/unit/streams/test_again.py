@@ -23,8 +23,8 @@ from streams.journal import Journal
 from streams.repair import Repair
 from streams.tenant_queue import Bounds
 from streams.window import Lease
+from tests.unit.streams.audited import TwinLog
 from tests.unit.streams.records import MUTATIONS, change, topics
-from tests.unit.streams.test_audit import TwinLog
 from tests.unit.streams.test_flow import Installation, delivered
 
 

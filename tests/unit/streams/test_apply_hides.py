@@ -1,4 +1,4 @@
-"""Hides in the applier: before everything that waits, in between what is being written, and never given up."""
+"""Hides in the applier: before everything that waits, in between what is being written, and in nobody's way."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,14 +10,15 @@ from index.rows import Item, PositionedHide
 from index.sweeper import Swept
 from index.writer import Outcome, Unchanged, Waiting
 from runtime.clock import ManualClock
-from runtime.log_port import MemoryLog
-from schemas.codec import decode
+from runtime.log_port import MemoryLog, MemoryShare
+from schemas.codec import decode, encode
 from schemas.errors import BrokenIndexError, DecodeError, PermanentError, TransientError, UnknownTenantError
 from schemas.records import DeadLetter
-from schemas.topics import DLQ
+from schemas.topics import DLQ, HIDES
 from streams import tenant_queue
 from streams.apply import Applier
 from streams.dead_letters import DeadLetters
+from streams.hide_feed import HideFeed
 from streams.tenant_queue import Bounds, DeadLettered, Hooks
 from streams.window import Delivery, Lease, LeaseEndedError
 from tests.unit.streams.records import hide, hide_delivery, mutation, mutation_delivery, topics
@@ -151,30 +152,65 @@ async def test_a_hide_waits_for_a_store_that_is_away_and_still_goes_first() -> N
     assert bench.writer.commits == [["b"], ["b"], ["b"], ["a"]]
 
 
-async def test_a_refused_hide_alerts_is_no_dead_letter_and_is_in_nobodys_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tenant_queue, "_REFUSED_SECONDS", 0.01)
+async def test_a_refused_hide_alerts_is_kept_as_a_dead_letter_and_is_in_nobodys_way() -> None:
     bench = Bench(SlicingWriter(refused=frozenset({"bad"})))
     refused, other = bench.hide("bad"), bench.hide("good", 1)
     changed = bench.mutate("a")
     assert await other == DONE
     assert await changed == DONE
-    assert not refused.done()
+    assert await refused == DeadLettered("refused")
     assert [reason for _, reason in bench.alerts] == ["refused"]
+    assert [(letter.doc_id, letter.origin.topic) for letter in bench.letters()] == [("bad", "index.hides")]
+    bench.lease.end()
+
+
+async def test_a_refused_hide_is_tried_again_for_as_long_as_the_lease_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tenant_queue, "_REFUSED_SECONDS", 0.01)
+    bench = Bench(SlicingWriter(refused=frozenset({"bad"})))
+    await bench.hide("bad")
     while len(bench.alerts) < 3:
         await asyncio.sleep(0.01)
     bench.writer.refused = frozenset()
-    assert await refused == DONE
-    assert bench.letters() == []
+    tried = len(bench.writer.commits)
+    while len(bench.writer.commits) == tried:
+        await asyncio.sleep(0.01)
+    alerts = len(bench.alerts)
+    await asyncio.sleep(0.05)
+    assert bench.writer.commits[tried:] == [["bad"]]
+    assert len(bench.alerts) == alerts
+    assert len(bench.letters()) == 1
 
 
-async def test_a_refused_hide_ends_with_the_lease_unsettled() -> None:
+async def test_after_the_lease_a_refused_hide_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tenant_queue, "_REFUSED_SECONDS", 0.01)
     bench = Bench(SlicingWriter(refused=frozenset({"bad"})))
-    refused = bench.hide("bad")
-    while not bench.alerts:
-        await asyncio.sleep(0)
+    await bench.hide("bad")
     bench.lease.end()
-    with pytest.raises(LeaseEndedError):
-        await refused
+    tried = len(bench.writer.commits)
+    await asyncio.sleep(0.05)
+    assert len(bench.writer.commits) == tried
+
+
+async def test_any_number_of_hides_gets_past_a_refused_one() -> None:
+    bench, many = Bench(SlicingWriter(refused=frozenset({"bad"}))), 1500
+    partition, acknowledged = hide_delivery(hide()).coordinates.partition, dict[int, int]()
+    for number in range(many):
+        record = hide("bad" if number == 0 else f"good{number}", sequence=number)
+        await bench.log.append(HIDES, partition, record.key, encode(record))
+
+    async def work(delivery: Delivery, lease: Lease) -> None:
+        await bench.applier.hide(delivery, lease)
+
+    share, crashes = MemoryShare(bench.log, HIDES, acknowledged), list[BaseException]()
+    feed = HideFeed(share, work, lambda: frozenset({partition}), lambda: bench.lease, crashes.append)
+    await feed.start()
+    async with asyncio.timeout(30):
+        while acknowledged != {partition: many}:
+            await asyncio.sleep(0.01)
+    bench.lease.end()
+    await feed.stop()
+    assert crashes == []
+    assert {name for names in bench.writer.commits for name in names} == {"bad", *(f"good{n}" for n in range(1, many))}
 
 
 async def test_a_hide_of_a_tenant_that_nobody_applied_is_a_dead_letter() -> None:

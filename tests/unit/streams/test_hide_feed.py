@@ -22,6 +22,7 @@ class Bench:
     acknowledged: dict[int, int] = field(default_factory=dict)
     assigned: frozenset[int] = frozenset({0, 1})
     lease: Lease = field(default_factory=Lease)
+    begun: list[tuple[int, int]] = field(default_factory=list)
     done: list[tuple[int, int]] = field(default_factory=list)
     crashes: list[BaseException] = field(default_factory=list)
     held: "asyncio.Event | None" = None
@@ -29,6 +30,7 @@ class Bench:
 
     async def work(self, delivery: Delivery, lease: Lease) -> None:
         assert lease is self.lease
+        self.begun.append((delivery.coordinates.partition, delivery.coordinates.offset))
         if self.failing is not None:
             raise self.failing
         if self.held is not None and delivery.key == b"held":
@@ -110,7 +112,7 @@ async def test_a_lease_that_ends_while_there_is_no_room_is_followed_by_the_next(
     bench = Bench(held=asyncio.Event())
     await bench.append(0, "held", "b")
     async with bench.running():
-        await asyncio.sleep(0.02)
+        await until(lambda: bench.begun == [(0, 0)])
         assert bench.done == []
         bench.assigned, old = frozenset(), bench.lease
         old.end()
