@@ -1,8 +1,8 @@
 """The manifest of a document row: which chunk rows are the document, in order, and where each lies in it.
 
-What depends on place (ordinal, page, character span) is kept here and not in the chunk rows, so that an edit near
+What depends on place (ordinal, part, page, character span) is kept here and not in the chunk rows, so that an edit near
 the top of a document leaves every other chunk row as it is (ADR 0001). Packed, because a document may have 4,000
-chunks and every hit reads its document's row: 42 bytes a chunk, base64.
+chunks and every hit reads its document's row: 44 bytes a chunk, base64.
 """
 
 import base64
@@ -17,19 +17,22 @@ from schemas.errors import BrokenIndexError
 ChunkId = NewType("ChunkId", str)
 """uuid of a chunk row, lower-case with dashes."""
 
-_ENTRY = struct.Struct(">16s16sHII")
+_ENTRY = struct.Struct(">16s16sHHII")
 _MAX_PAGE = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One chunk of a document: row id, chunk hash (32 hex digits), page (from 1) and character span [start, end)."""
+    """One chunk of a document: row id, chunk hash (32 hex digits), page (from 1) and character span [start, end) of the
+    part it is of: 0 the document itself, n its n-th attachment.
+    """
 
     chunk_id: ChunkId
     hash: str
     page: int | None
     start: int
     end: int
+    part: int = 0
 
 
 def pack(entries: Iterable[Entry]) -> str:
@@ -39,6 +42,7 @@ def pack(entries: Iterable[Entry]) -> str:
             _ENTRY.pack(
                 uuid.UUID(entry.chunk_id).bytes,
                 bytes.fromhex(entry.hash),
+                entry.part,
                 min(entry.page or 0, _MAX_PAGE),
                 entry.start,
                 entry.end,
@@ -55,7 +59,8 @@ def unpack(text: str) -> tuple[Entry, ...]:
     except (ValueError, struct.error):
         raise BrokenIndexError("a document row's manifest is not a manifest") from None
     return tuple(
-        Entry(_dashed(row.hex()), digest.hex(), page or None, start, end) for row, digest, page, start, end in fields
+        Entry(_dashed(row.hex()), digest.hex(), page or None, start, end, part)
+        for row, digest, part, page, start, end in fields
     )
 
 

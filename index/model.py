@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from index.manifest import ChunkId, Entry
 from schemas.identity import Document, Tenant
-from schemas.records import Coordinates, Origin
+from schemas.records import Coordinates, Origin, Part
 from schemas.versions import Op, Version
 
 RowId = NewType("RowId", str)
@@ -28,7 +28,7 @@ Seq = int
 Vector = npt.NDArray[np.float32]
 """Shape (dimension,), float32, unit length."""
 
-SCHEMA = "3"
+SCHEMA = "4"
 """Raised when rows get other properties, or are indexed or hashed otherwise: part of the recipe."""
 
 OPEN = 2**53 - 1
@@ -131,6 +131,8 @@ class DocumentRow:
     batch_to: Seq
     """The head that batch published."""
     traceparent: str | None = None
+    parts: tuple[Part, ...] = ()
+    """The attachments that were read, part 1 first."""
     to_seq: Seq = OPEN
 
     @property
@@ -153,9 +155,13 @@ class DocumentRow:
             return any(principal in principals for principal in self.hide_acl)
         return True
 
-    def chunk_ids(self) -> frozenset[ChunkId]:
-        """Ids of the manifest."""
-        return frozenset(entry.chunk_id for entry in self.manifest)
+    def whole(self, part: int) -> Part:
+        """What a chunk of this part is a chunk of, by its title and kind: of part 0 the document itself."""
+        return self.parts[part - 1] if part > 0 else Part(title=self.title, kind=self.kind)
+
+    def chunk_ids(self, parts: Collection[int] | None = None) -> frozenset[ChunkId]:
+        """Ids of the manifest, of these parts alone where some are named."""
+        return frozenset(entry.chunk_id for entry in self.manifest if parts is None or entry.part in parts)
 
 
 def _covers(register: Version | None, other: Version | None) -> bool:

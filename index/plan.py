@@ -135,6 +135,7 @@ def _is_content_of(previous: DocumentRow, mutation: Mutation, content: Content) 
     return (
         previous.content is ContentState.PRESENT
         and said == known
+        and content.parts == previous.parts
         and label_list(content.labels) == previous.labels
         and mutation.event_time == previous.event_time
     )
@@ -288,6 +289,7 @@ def _match(
             chunk.page,
             chunk.start,
             chunk.end,
+            chunk.part,
         )
         for action, chunk in zip(actions, desired, strict=True)
     )

@@ -8,13 +8,13 @@ allow it. The legs' own filters are hints that keep them full of what will survi
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
+from index.filters import NO_FILTERS, Filters
 from index.manifest import ChunkId
 from index.model import ChunkRow, DocumentRow, Moment, Published, Seq, Vector
 from index.moments import AsOf, Moments
 from index.newest_position import NewestPosition
-from index.port import Hit, LegFilter, VersionedIndex
+from index.port import Hit, VersionedIndex
 from index.states import NewestStates, history_before, states_at
 from index.times import is_within, within_times
 from index.undisturbed import Undisturbed
@@ -34,19 +34,6 @@ _POLL_SECONDS = (0.002, 0.002, 0.003, 0.005, 0.01, 0.02)
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
-    """The user's filters; empty means any."""
-
-    sources: tuple[str, ...] = ()
-    kinds: tuple[str, ...] = ()
-    languages: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
-    documents: tuple[Document, ...] = ()
-    after: datetime | None = None
-    before: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Question:
     """What is asked of the index.
 
@@ -59,7 +46,7 @@ class Question:
     vector: Vector | asyncio.Future[Vector]
     principals: frozenset[str]
     """Groups, user:<sub> and public; never empty."""
-    filters: Filters = Filters()
+    filters: Filters = NO_FILTERS
     as_of: AsOf | None = None
     history: bool = False
     """Whether the principal may read, as of then, documents deleted since."""
@@ -147,7 +134,7 @@ class Reader:
     async def _retrieve_on(self, published: Published, question: Question) -> Retrieved:
         at = await self._moments.at(published, question.as_of)
         view = _View(published, at.seq)
-        where = _leg_filter(question, at.seq)
+        where = question.filters.leg(at.seq, question.principals)
         tenant, size = question.tenant, question.leg_size
 
         async def vector_leg(limit: int) -> tuple[Hit, ...]:
@@ -330,21 +317,6 @@ async def _vector(question: Question) -> Vector:
     return await given if isinstance(given, asyncio.Future) else given
 
 
-def _leg_filter(question: Question, at: Seq) -> LegFilter:
-    filters = question.filters
-    return LegFilter(
-        at=at,
-        principals=question.principals,
-        sources=filters.sources,
-        kinds=filters.kinds,
-        languages=filters.languages,
-        labels=filters.labels,
-        documents=filters.documents,
-        after=filters.after,
-        before=filters.before,
-    )
-
-
 def _timely(view: _View, question: Question, hits: tuple[Hit, ...]) -> tuple[Hit, ...]:
     """The hits whose document is of the time asked for; one without a state is left to `_survivors`."""
     filters = question.filters
@@ -373,7 +345,7 @@ def _listed(view: _View, question: Question, document: Document) -> frozenset[Ch
         return frozenset()
     if not _may_read(today, question.principals, history=question.history and view.at != view.published.seq):
         return frozenset()
-    return then.chunk_ids()
+    return then.chunk_ids(question.filters.parts_of(document))
 
 
 def _may_read(today: DocumentRow, principals: frozenset[str], *, history: bool) -> bool:

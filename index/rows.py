@@ -26,7 +26,7 @@ from index.plan import Add, Keep, Plan, Rewrite, hides_after
 from schemas.errors import BrokenIndexError, PermanentError
 from schemas.headers import Again
 from schemas.identity import Document, Tenant
-from schemas.records import Commit, Coordinates, Hide, Mutation
+from schemas.records import Chunk, Commit, Content, Coordinates, Hide, Mutation, Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,16 +185,17 @@ def _added(batch: Batch, step: Step, ordinal: int, action: Add) -> ChunkRow:
     assert isinstance(mutation, Mutation)
     content = mutation.content
     assert content is not None
+    whole = _whole(content, chunk)
     return ChunkRow(
         id=_new_id(batch, step, ordinal),
         document=mutation.document,
         text=chunk.text,
-        title=content.title,
+        title=whole.title,
         heading_path=chunk.heading_path,
         hash=chunk.hash,
         embedded_hash=chunk.embedded_hash,
         acl=step.plan.acl,
-        kind=content.kind,
+        kind=whole.kind,
         language=content.language,
         labels=label_list(content.labels),
         event_time=mutation.event_time,
@@ -203,6 +204,13 @@ def _added(batch: Batch, step: Step, ordinal: int, action: Add) -> ChunkRow:
         from_seq=batch.head.seq + 1,
         vector=_vector(chunk.vector),
     )
+
+
+def _whole(content: Content, chunk: Chunk) -> Part:
+    """What a chunk is cut of: the document, or one of its parts."""
+    if not 0 <= chunk.part <= len(content.parts):
+        raise PermanentError("a chunk is of a part that its document does not have", reason="refused_row")
+    return content.parts[chunk.part - 1] if chunk.part else Part(title=content.title, kind=content.kind)
 
 
 def _vector(written: bytes) -> Vector:
@@ -223,6 +231,7 @@ class _Described:
     labels: tuple[str, ...] = ()
     pipeline: str = ""
     event_time: datetime | None = None
+    parts: tuple[Part, ...] = ()
 
 
 def _described(step: Step) -> _Described:
@@ -237,6 +246,7 @@ def _described(step: Step) -> _Described:
             label_list(content.labels),
             content.pipeline,
             record.event_time,
+            content.parts,
         )
     if previous is None:
         return _Described(event_time=record.event_time if isinstance(record, Mutation) else None)
@@ -248,6 +258,7 @@ def _described(step: Step) -> _Described:
         previous.labels,
         previous.pipeline,
         previous.event_time,
+        previous.parts,
     )
 
 
@@ -298,6 +309,7 @@ def document_row_of(batch: Batch, step: Step, added: Added, number: int) -> Docu
         batch_from=batch.head.seq,
         batch_to=batch.head.seq + batch.size,
         traceparent=record.traceparent,
+        parts=described.parts,
     )
 
 

@@ -139,4 +139,4 @@ def _is_same(one: Published | None, other: Published) -> bool:
 
 
 def _weight(row: DocumentRow) -> int:
-    return 8 + len(row.manifest) + len(row.superseded)
+    return 8 + len(row.manifest) + len(row.superseded) + len(row.parts)

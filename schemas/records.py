@@ -133,6 +133,16 @@ class Chunk(BaseModel):
     start: int
     end: int
     vector: bytes
+    part: int = 0
+    """0 is the document itself, n its n-th attachment: `Content.parts[n - 1]`. Page and span are the part's own."""
+
+
+class Part(BaseModel):
+    """A document within a document: an attachment, by its name and the format it was read as."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    title: str
+    kind: str
 
 
 class Content(BaseModel):
@@ -148,6 +158,7 @@ class Content(BaseModel):
     language: str | None = None
     labels: dict[str, str] = {}
     pipeline: str = ""
+    parts: tuple[Part, ...] = ()
 
 
 class Mutation(DocumentRecord):

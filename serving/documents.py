@@ -1,16 +1,19 @@
-"""One document: its state at a position, its chunks, its audit trail. Absent, deleted and forbidden look the same."""
+"""One document, or an attachment of one: its state at a position, its chunks, its audit trail. Absent, deleted and
+forbidden look the same.
+"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from index.manifest import ChunkId
+from index.manifest import ChunkId, Entry
 from index.model import ChunkRow, DocumentRow, IndexIdentity, Moment, Seq
 from index.moments import AsOf, FuturePositionError, HistoryUnavailableError
 from index.reader import Reader
 from schemas.errors import InvalidNameError, UnknownTenantError
-from schemas.identity import Document
+from schemas.identity import Document, source_name
 from schemas.records import Coordinates
 from serving.caller import HISTORY, Caller
-from serving.models import ChunkOut, DocumentResponse, Position, RecordOut, VersionOut, VersionsResponse
+from serving.core.parts import meant, shown_id
+from serving.models import AttachmentOut, ChunkOut, DocumentResponse, Position, RecordOut, VersionOut, VersionsResponse
 from serving.problems import Problem, ProblemError, bad_request, not_found
 
 MAX_CHUNKS = 200
@@ -28,11 +31,8 @@ class Documents:
         self, caller: Caller, source: str, doc_id: str, *, as_of: AsOf | None, text: bool, request_id: str
     ) -> DocumentResponse:
         """Its state, with ?text=true its first 200 chunks. Raises ProblemError (400, 404), TransientError."""
-        document = _checked(caller, source, doc_id)
         try:
-            at, row = await self._reader.document(
-                document, caller.principals, as_of=as_of, history=HISTORY in caller.scopes
-            )
+            at, row, part = await self._found(caller, source, doc_id, as_of)
         except UnknownTenantError:
             raise not_found() from None
         except FuturePositionError as error:
@@ -40,21 +40,22 @@ class Documents:
             raise ProblemError(Problem(400, error.reason, detail, "as_of", {"newest": error.newest})) from None
         except HistoryUnavailableError as error:
             raise ProblemError(Problem(410, error.reason, f"{str(error).capitalize()}.", "as_of")) from None
-        if row is None:
-            raise not_found()
-        ids = [entry.chunk_id for entry in row.manifest[:MAX_CHUNKS]] if text else []
-        chunks = await self._reader.texts(caller.tenant, ids) if ids else {}
+        entries = [entry for entry in row.manifest if entry.part == part][:MAX_CHUNKS] if text else []
+        chunks = await self._reader.texts(caller.tenant, [entry.chunk_id for entry in entries]) if entries else {}
+        whole = row.whole(part)
         return DocumentResponse(
             source=row.document.source,
-            doc_id=row.document.doc_id,
-            title=row.title,
+            doc_id=shown_id(row.document.doc_id, part),
+            part_of=row.document.doc_id if part else None,
+            attachments=() if part else _attachments(row),
+            title=whole.title,
             url=row.url,
-            kind=row.kind,
+            kind=whole.kind,
             language=row.language,
             labels=row.labels,
             pipeline=row.pipeline,
             state=_version(row),
-            chunks=_chunks(row, chunks) if text else None,
+            chunks=_chunks(entries, chunks) if text else None,
             position=self._position(at),
             request_id=request_id,
         )
@@ -62,9 +63,9 @@ class Documents:
     async def versions(
         self, caller: Caller, source: str, doc_id: str, *, limit: int, below: Seq | None, request_id: str
     ) -> VersionsResponse:
-        """Its states, newest first. Raises ProblemError (400, 404), TransientError."""
-        document = _checked(caller, source, doc_id)
+        """Its states, newest first: of an attachment its message's. Raises ProblemError (400, 404), TransientError."""
         try:
+            document, part = await self._with_trail(caller, source, doc_id)
             at, rows = await self._reader.versions(
                 document, caller.principals, limit=limit, below=below, history=HISTORY in caller.scopes
             )
@@ -74,12 +75,37 @@ class Documents:
             raise not_found()
         return VersionsResponse(
             source=document.source,
-            doc_id=document.doc_id,
+            doc_id=shown_id(document.doc_id, part),
+            part_of=document.doc_id if part else None,
             versions=tuple(_version(row) for row in rows),
             next=rows[-1].from_seq if len(rows) == limit else None,
             position=self._position(at),
             request_id=request_id,
         )
+
+    async def _found(
+        self, caller: Caller, source: str, doc_id: str, as_of: AsOf | None
+    ) -> tuple[Moment, DocumentRow, int]:
+        """The document's state and the part of it that is meant. Raises ProblemError (400, 404)."""
+        history = HISTORY in caller.scopes
+        for document, part in _meant(caller, source, doc_id):
+            at, row = await self._reader.document(document, caller.principals, as_of=as_of, history=history)
+            if row is not None and part <= len(row.parts):
+                return at, row, part
+        raise not_found()
+
+    async def _with_trail(self, caller: Caller, source: str, doc_id: str) -> tuple[Document, int]:
+        """The document whose states are meant, and the part of it. Raises ProblemError (400, 404)."""
+        wanted = _meant(caller, source, doc_id)
+        if wanted == ((wanted[0][0], 0),):
+            return wanted[0]
+        for document, part in wanted:
+            _, newest = await self._reader.versions(
+                document, caller.principals, limit=1, history=HISTORY in caller.scopes
+            )
+            if newest and part <= len(newest[0].parts):
+                return document, part
+        raise not_found()
 
     def _position(self, at: Moment) -> Position:
         return Position(
@@ -90,14 +116,21 @@ class Documents:
         )
 
 
-def _checked(caller: Caller, source: str, doc_id: str) -> Document:
+def _meant(caller: Caller, source: str, doc_id: str) -> tuple[tuple[Document, int], ...]:
     try:
-        return Document.checked(caller.tenant, source, doc_id)
+        return meant(caller.tenant, source_name(source), doc_id)
     except InvalidNameError as error:
         raise bad_request(f"{error}.", reason=error.reason) from None
 
 
-def _chunks(row: DocumentRow, chunks: Mapping[ChunkId, ChunkRow]) -> tuple[ChunkOut, ...]:
+def _attachments(row: DocumentRow) -> tuple[AttachmentOut, ...]:
+    return tuple(
+        AttachmentOut(doc_id=shown_id(row.document.doc_id, number), title=part.title, kind=part.kind)
+        for number, part in enumerate(row.parts, start=1)
+    )
+
+
+def _chunks(entries: Sequence[Entry], chunks: Mapping[ChunkId, ChunkRow]) -> tuple[ChunkOut, ...]:
     return tuple(
         ChunkOut(
             chunk_id=entry.chunk_id,
@@ -108,7 +141,7 @@ def _chunks(row: DocumentRow, chunks: Mapping[ChunkId, ChunkRow]) -> tuple[Chunk
             heading_path=chunks[entry.chunk_id].heading_path,
             text=chunks[entry.chunk_id].text,
         )
-        for ordinal, entry in enumerate(row.manifest[:MAX_CHUNKS])
+        for ordinal, entry in enumerate(entries)
         if entry.chunk_id in chunks
     )
 

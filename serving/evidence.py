@@ -9,6 +9,8 @@ from index.manifest import ChunkId, Entry
 from index.model import ChunkRow, DocumentRow, Vector
 from index.reader import Retrieved
 from schemas.identity import Document
+from schemas.records import Part
+from serving.core.parts import shown_id
 from serving.core.passages import Passage
 from serving.core.threshold import designations, support
 from serving.core.words import terms, words
@@ -27,11 +29,30 @@ class Evidence:
     """Chunks that say the same, of documents that the caller may read as well."""
 
     @property
+    def whole(self) -> Part:
+        """Title and kind of what it is a passage of: the document, or one of its attachments."""
+        return self.row.whole(self.entry.part)
+
+    @property
+    def doc_id(self) -> str:
+        """The id it is shown under: the document's, or its attachment's."""
+        return shown_id(self.row.document.doc_id, self.entry.part)
+
+    @property
+    def part_of(self) -> str | None:
+        """Of an attachment the document that it is a part of."""
+        return self.row.document.doc_id if self.entry.part else None
+
+    @property
     def neighbours(self) -> tuple[ChunkId | None, ChunkId | None]:
-        """The document's chunks before and after this one."""
-        manifest, place = self.row.manifest, self.passage.place
-        before = manifest[place - 1].chunk_id if place > 0 else None
-        return before, manifest[place + 1].chunk_id if place + 1 < len(manifest) else None
+        """The chunks before and after this one, of the same part."""
+        return self._chunk_at(self.passage.place - 1), self._chunk_at(self.passage.place + 1)
+
+    def _chunk_at(self, place: int) -> ChunkId | None:
+        manifest = self.row.manifest
+        if not 0 <= place < len(manifest) or manifest[place].part != self.entry.part:
+            return None
+        return manifest[place].chunk_id
 
 
 def gather(
@@ -49,11 +70,12 @@ def gather(
             continue
         row = found.rows[documents[chunk_id]]
         place, entry = entries[chunk_id]
-        heading = " / ".join((row.title, *chunk.heading_path))
+        title = row.whole(entry.part).title
+        heading = " / ".join((title, *chunk.heading_path))
         passage = Passage(
             chunk_id=chunk_id,
             document=row.document,
-            title=row.title,
+            title=title,
             heading_path=chunk.heading_path,
             text=chunk.text,
             event_time=row.event_time,
@@ -61,6 +83,7 @@ def gather(
             cosine=cosines[chunk_id] if chunk_id in cosines else _cosine(vector, chunk.vector),
             support=support(asked, (heading, chunk.text)),
             is_about=not named or named <= {*words(heading), *words(chunk.text)},
+            part=entry.part,
         )
         gathered.append(Evidence(passage, chunk, row, entry))
     return tuple(gathered)
@@ -99,8 +122,10 @@ def citation(number: int, evidence: Evidence, quotes: Sequence[str]) -> Citation
         n=number,
         chunk_id=evidence.passage.chunk_id,
         source=row.document.source,
-        doc_id=row.document.doc_id,
-        title=row.title,
+        doc_id=evidence.doc_id,
+        part_of=evidence.part_of,
+        title=evidence.whole.title,
+        kind=evidence.whole.kind,
         url=row.url,
         version=None if row.content_version is None else str(row.content_version),
         quote=" … ".join(quotes),

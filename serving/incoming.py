@@ -6,14 +6,15 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from index.filters import Filters
 from index.model import IndexIdentity
 from index.moments import AsOf
-from index.reader import Filters
 from schemas.errors import InvalidNameError, PermanentError
-from schemas.identity import Document, Tenant, doc_id, source_name
+from schemas.identity import Document, Tenant, source_name
 from schemas.versions import Version
 from serving.caller import Caller
 from serving.core.guards import checked_question
+from serving.core.parts import meant
 from serving.core.refusal import Reason, Refusal, refusal
 from serving.models import FiltersIn, PositionIn, QueryRequest, SearchRequest
 from serving.problems import ProblemError, bad_request
@@ -137,10 +138,10 @@ def _filters(filters: FiltersIn, tenant: Tenant) -> Filters:
     try:
         sources = tuple(source_name(name) for name in filters.source)
         field = "filters.doc_id"
-        ids = tuple(doc_id(name) for name in filters.doc_id)
+        wanted = {one: None for source in sources for name in filters.doc_id for one in meant(tenant, source, name)}
     except InvalidNameError as error:
         raise bad_request(f"{field}: {error}.", field) from None
-    if ids and not sources:
+    if filters.doc_id and not sources:
         raise bad_request(
             "filters.doc_id needs filters.source: a doc_id is unique within its source.", "filters.doc_id"
         )
@@ -151,7 +152,8 @@ def _filters(filters: FiltersIn, tenant: Tenant) -> Filters:
         kinds=filters.kind,
         languages=filters.language,
         labels=tuple(sorted(f"{key}={value}" for key, value in filters.labels.items())),
-        documents=tuple(Document(tenant, source, name) for source in sources for name in ids),
+        documents=tuple(dict.fromkeys(document for document, _ in wanted)),
+        parts=tuple((document, part) for document, part in wanted if (document, 0) not in wanted),
         after=filters.after,
         before=filters.before,
     )

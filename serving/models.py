@@ -162,7 +162,10 @@ class Citation(_Model):
     chunk_id: str
     source: str
     doc_id: str
+    part_of: str | None
+    """Of an attachment the doc_id of its message, which url, version and the record in the log are of."""
     title: str
+    kind: str
     url: str | None
     version: str | None
     quote: str
@@ -223,6 +226,7 @@ class CopyOut(_Model):
     chunk_id: str
     source: str
     doc_id: str
+    part_of: str | None
     url: str | None
 
 
@@ -233,6 +237,8 @@ class SearchResult(_Model):
     chunk_id: str
     source: str
     doc_id: str
+    part_of: str | None
+    """Of an attachment the doc_id of its message."""
     title: str
     heading_path: tuple[str, ...]
     url: str | None
@@ -302,11 +308,26 @@ class VersionOut(_Model):
     reference: str
 
 
+class AttachmentOut(_Model):
+    """A document within a document: read it under this doc_id."""
+
+    doc_id: str
+    title: str
+    kind: str
+
+
 class DocumentResponse(_Model):
-    """A document as it is at a position; with ?text=true also its chunks."""
+    """A document, or an attachment of one, as it is at a position; with ?text=true also its chunks.
+
+    Of an attachment, doc_id, title, kind and chunks are its own; all else, `state` included, is its message's.
+    """
 
     source: str
     doc_id: str
+    part_of: str | None
+    """Of an attachment the doc_id of its message."""
+    attachments: tuple[AttachmentOut, ...]
+    """Those that were read; their chunks are not among the message's."""
     title: str
     url: str | None
     kind: str
@@ -320,10 +341,11 @@ class DocumentResponse(_Model):
 
 
 class VersionsResponse(_Model):
-    """A document's states, newest first; `next` is the `below` of the next page."""
+    """A document's states, newest first, of an attachment its message's; `next` is the `below` of the next page."""
 
     source: str
     doc_id: str
+    part_of: str | None
     versions: tuple[VersionOut, ...]
     next: int | None
     position: Position

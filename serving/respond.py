@@ -120,12 +120,13 @@ def _result(rank: int, evidence: Evidence, *, is_source: bool) -> SearchResult:
         rank=rank,
         chunk_id=passage.chunk_id,
         source=row.document.source,
-        doc_id=row.document.doc_id,
-        title=row.title,
+        doc_id=evidence.doc_id,
+        part_of=evidence.part_of,
+        title=evidence.whole.title,
         heading_path=passage.heading_path,
         url=row.url,
         version=None if row.content_version is None else str(row.content_version),
-        kind=row.kind,
+        kind=evidence.whole.kind,
         language=row.language,
         labels=row.labels,
         event_time=row.event_time,
@@ -141,9 +142,12 @@ def _result(rank: int, evidence: Evidence, *, is_source: bool) -> SearchResult:
 
 
 def _copy(evidence: Evidence) -> CopyOut:
-    document = evidence.row.document
     return CopyOut(
-        chunk_id=evidence.passage.chunk_id, source=document.source, doc_id=document.doc_id, url=evidence.row.url
+        chunk_id=evidence.passage.chunk_id,
+        source=evidence.row.document.source,
+        doc_id=evidence.doc_id,
+        part_of=evidence.part_of,
+        url=evidence.row.url,
     )
 
 
@@ -159,7 +163,7 @@ def _diagnostics(turn: Turn, gathered: Gathered, in_context: Collection[str]) ->
             PassageDiagnostics(
                 chunk_id=one.passage.chunk_id,
                 source=one.row.document.source,
-                doc_id=one.row.document.doc_id,
+                doc_id=one.doc_id,
                 cosine=round(one.passage.cosine, 4),
                 support=round(one.passage.support, 4),
                 is_source=one.passage.chunk_id in good,

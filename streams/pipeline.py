@@ -6,7 +6,7 @@ The steps themselves are in streams.core and streams.parse; here is the order in
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from index.embedding.port import Tokens
@@ -14,7 +14,7 @@ from index.model import ChunkSubject, chunk_hash, content_hash, label_list
 from runtime.clock import Clock
 from schemas.errors import DecodeError, TooLargeError
 from schemas.identity import Document
-from schemas.records import Chunk, Content, DocumentChange, Mutation
+from schemas.records import Chunk, Content, DocumentChange, Mutation, Part
 from schemas.redaction import Action, Kind
 from schemas.topics import Topics
 from schemas.versions import Op
@@ -131,6 +131,8 @@ async def _content(change: DocumentChange, using: Pipeline) -> Content | None:
     using.found_personal(treated.counts)
     change, document = treated.change, treated.document
     title = title_of(change, document)
+    document = replace(document, parts=tuple(map(_with_short_title, document.parts)))
+    wholes = (Part(title=title, kind=document.kind), *document.parts)
     # Counting tokens of a long document takes a while; it releases the GIL, so the loop goes on meanwhile.
     with using.step("chunk"):
         cut = await asyncio.to_thread(chunking.chunk, document, title, using.tokens.token_spans, using.max_tokens)
@@ -139,7 +141,7 @@ async def _content(change: DocumentChange, using: Pipeline) -> Content | None:
     with using.step("embed"):
         vectors = await using.vectors.of(wanted)
     chunks = tuple(
-        _chunk(treated, title, piece, kinds, name, vector)
+        _chunk(treated, wholes[piece.part], piece, kinds, name, vector)
         for piece, kinds, (name, _), vector in zip(cut, kinds_of, wanted, vectors, strict=True)
     )
     return Content(
@@ -151,6 +153,7 @@ async def _content(change: DocumentChange, using: Pipeline) -> Content | None:
         language=document.language,
         labels=change.labels,
         pipeline=f"{using.recipe}.{treatment.fingerprint}",
+        parts=document.parts,
     )
 
 
@@ -172,17 +175,22 @@ def title_of(change: DocumentChange, document: ParsedDocument) -> str:
     return named_after(change.doc_id)
 
 
+def _with_short_title(part: Part) -> Part:
+    return part.model_copy(update={"title": part.title[:TITLE_CHARACTERS].rstrip()})
+
+
 def _chunk(
-    treated: Treated, title: str, piece: chunking.Chunk, kinds: tuple[str, ...], name: str, vector: bytes
+    treated: Treated, whole: Part, piece: chunking.Chunk, kinds: tuple[str, ...], name: str, vector: bytes
 ) -> Chunk:
+    """`whole`: what the piece is cut of, the document or one of its parts."""
     change, document = treated.change, treated.document
-    start, end = treated.text.source_span(piece.start, piece.end)
+    start, end = treated.span_of(piece)
     subject = ChunkSubject(
         document=change.document,
         text=piece.text,
-        title=title,
+        title=whole.title,
         heading_path=piece.heading_path,
-        kind=document.kind,
+        kind=whole.kind,
         language=document.language,
         labels=label_list(change.labels),
         pii=kinds,
@@ -198,4 +206,5 @@ def _chunk(
         start=start,
         end=end,
         vector=vector,
+        part=piece.part,
     )

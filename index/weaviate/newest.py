@@ -123,4 +123,4 @@ def _closed_at(row: DocumentRow, to_seq: Seq) -> DocumentRow:
 
 
 def _weight(row: DocumentRow) -> int:
-    return 8 + len(row.manifest) + len(row.superseded)
+    return 8 + len(row.manifest) + len(row.superseded) + len(row.parts)

@@ -20,7 +20,7 @@ from index.port import IndexRecord
 from index.weaviate.query import Found, Row, Value
 from schemas.errors import BrokenIndexError, PermanentError
 from schemas.identity import DocId, Document, Source, Tenant
-from schemas.records import Coordinates, Origin
+from schemas.records import Coordinates, Origin, Part
 from schemas.versions import Op, Version
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -71,6 +71,7 @@ class _DocumentState(BaseModel):
     batch_from: int
     batch_to: int
     traceparent: str | None
+    parts: tuple[Part, ...]
 
 
 _STATE_FIELDS = tuple(_DocumentState.model_fields)

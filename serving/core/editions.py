@@ -1,7 +1,8 @@
 """Which of several editions of one text is meant: the newest, unless the question names another or asks for several.
 
 Two passages of different documents are editions of each other when their headings, numbers aside, are about the same,
-or their texts are; or, less surely, when only the numbers of their titles differ. Pure.
+or their texts are; or, less surely, when only the numbers of their titles differ. A message and its attachments replace
+none of each other; each is replaced alone. Pure.
 """
 
 import math
@@ -54,14 +55,14 @@ def in_force(question: str, passages: Sequence[Passage]) -> tuple[Passage, ...]:
     editions = [_edition(passage) for passage in passages]
     asked = terms(question)
     replaced = {
-        older.passage.document
+        older.passage.whole
         for older in editions
         for newer in editions
         if older.passage.document != newer.passage.document
         and relevance(newer.passage) >= relevance(older.passage) - _margin(older, newer)
         and _replaces(newer, older, asked)
     }
-    return tuple(passage for passage in passages if passage.document not in replaced)
+    return tuple(passage for passage in passages if passage.whole not in replaced)
 
 
 def _edition(passage: Passage) -> _Edition:

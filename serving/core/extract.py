@@ -247,12 +247,12 @@ def _told_out(
 
 
 def _side_by_side(candidates: Sequence[_Candidate], passages: Sequence[Passage], most: int) -> list[_Candidate]:
-    """The best unit of each document, of those nearly as good as the best of all."""
+    """The best unit of each document or attachment, of those nearly as good as the best of all."""
     ranked = sorted(candidates, key=lambda one: (-one.score, one.passage, one.order))
-    best: dict[Document, _Candidate] = {}
+    best: dict[tuple[Document, int], _Candidate] = {}
     for one in ranked:
         if one.score >= _JOIN * ranked[0].score:
-            best.setdefault(passages[one.passage].document, one)
+            best.setdefault(passages[one.passage].whole, one)
     return list(best.values())[:most]
 
 

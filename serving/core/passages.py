@@ -24,6 +24,13 @@ class Passage:
     """Share of the question's content words that stand in title, headings or text, in [0, 1]."""
     is_about: bool = True
     """Whether every code and model number that the question names stands in title, headings or text."""
+    part: int = 0
+    """Of its document: 0 the document itself, n its n-th attachment."""
+
+    @property
+    def whole(self) -> tuple[Document, int]:
+        """What it is a passage of to who reads: the document, or one of its attachments."""
+        return self.document, self.part
 
     @property
     def heading(self) -> str:

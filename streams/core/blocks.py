@@ -1,8 +1,10 @@
 """A document as read: its plain text, and what each stretch of it is. Pure values, the same whatever the format was."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from schemas.records import Part
 
 
 class BlockKind(StrEnum):
@@ -27,6 +29,8 @@ class Piece:
     page: int | None = None
     header_lines: int = 0
     """Tables: how many of the first lines name the columns."""
+    part: int = 0
+    """0: the document's own. n: of its n-th attachment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class Block:
     start: int
     end: int
     header_lines: int = 0
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +58,35 @@ class ParsedDocument:
     """The format it was read from, such as markdown or pdf."""
     text: str
     blocks: tuple[Block, ...]
+    """In the order of their parts."""
+    parts: tuple[Part, ...] = ()
+    """The attachments that were read, part 1 first."""
 
 
-def assemble(pieces: Iterable[Piece], *, title: str | None, language: str | None, kind: str) -> ParsedDocument:
-    """Lay pieces out as one text, blank lines between them but for the items of a list; empty ones are left out."""
+def assemble(
+    pieces: Iterable[Piece], *, title: str | None, language: str | None, kind: str, parts: Sequence[Part] = ()
+) -> ParsedDocument:
+    """Lay pieces out as one text, blank lines between them but for the items of a list; empty ones are left out.
+
+    `pieces` come in the order of their parts.
+    """
     blocks: list[Block] = []
     text: list[str] = []
     place = 0
     for piece in _filled(pieces):
         if blocks:
-            both_items = blocks[-1].kind is piece.kind is BlockKind.LIST_ITEM
+            before = blocks[-1]
+            both_items = before.kind is piece.kind is BlockKind.LIST_ITEM and before.part == piece.part
             gap = "\n" if both_items else "\n\n"
             text.append(gap)
             place += len(gap)
         end = place + len(piece.text)
-        blocks.append(Block(piece.kind, piece.text, piece.level, piece.page, place, end, piece.header_lines))
+        blocks.append(
+            Block(piece.kind, piece.text, piece.level, piece.page, place, end, piece.header_lines, piece.part)
+        )
         text.append(piece.text)
         place = end
-    return ParsedDocument(title, language, kind, "".join(text), tuple(blocks))
+    return ParsedDocument(title, language, kind, "".join(text), tuple(blocks), tuple(parts))
 
 
 def _filled(pieces: Iterable[Piece]) -> Iterator[Piece]:

@@ -3,7 +3,8 @@
 A chunk never crosses a heading, so an edit changes the chunks of one section, and of a long one those near it
 (boundaries.py). What is embedded is the title, the heading path and the text together, composed by `embedded_text`
 alone; with two special tokens they stay within the model's longest input. Every word outside headings is in exactly one
-chunk, in order; a heading that fits into no path whole is text as well.
+chunk, in order; a heading that fits into no path whole is text as well. Each part is cut as a document of its own, the
+document's title its outermost heading.
 """
 
 import hashlib
@@ -11,11 +12,12 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, count, groupby, pairwise
 
 from schemas.errors import TooLargeError
 from streams.core.blocks import Block, BlockKind, ParsedDocument
 from streams.core.boundaries import Cut, parts, rank
+from streams.core.sections import Section, as_lines, sections
 
 TokenSpans = Callable[[str], Sequence[tuple[int, int]]]
 """Character spans of a text's word pieces, special tokens left out: an embedder's `token_spans`."""
@@ -48,7 +50,8 @@ class Chunk:
     start: int
     end: int
     title: str
-    """The document's title as embedded: cut where it is too long to leave room for the text."""
+    """The document's or the part's title as embedded: cut where it is too long to leave room for the text."""
+    part: int = 0
 
     @property
     def embedded(self) -> str:
@@ -104,7 +107,22 @@ def chunk(
 
     Raises TooLargeError over `max_chunks` chunks.
     """
-    return list(_limited(_Cutter(document, title, token_spans, max_tokens).chunks(), max_chunks))
+    return list(_limited(_chunks(document, title, token_spans, max_tokens), max_chunks))
+
+
+def _chunks(document: ParsedDocument, title: str, token_spans: TokenSpans, max_tokens: int) -> Iterator[Chunk]:
+    _meet_words(document.text, token_spans)
+    ordinals = count()
+    for part, blocks in groupby(document.blocks, key=lambda block: block.part):
+        titles = (document.parts[part - 1].title, title) if part > 0 else (title,)
+        whole = _Whole(part, document.text, tuple(blocks), *titles)
+        yield from _Cutter(whole, token_spans, max_tokens).chunks(ordinals)
+
+
+def _meet_words(text: str, token_spans: TokenSpans) -> None:
+    """Have the words counted once, together: an embedder that knows words again then knows those of each piece."""
+    if len(text) <= _MET_AT_ONCE:
+        token_spans(" ".join(dict.fromkeys(_PLAIN_WORD.findall(text))))
 
 
 def _limited(chunks: Iterable[Chunk], most: int) -> Iterator[Chunk]:
@@ -114,59 +132,67 @@ def _limited(chunks: Iterable[Chunk], most: int) -> Iterator[Chunk]:
         yield cut
 
 
-class _Cutter:
-    """One document being cut."""
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A document without its attachments, or one of them; blocks are places in `text`."""
 
-    def __init__(self, document: ParsedDocument, title: str, token_spans: TokenSpans, max_tokens: int) -> None:
-        self._document = document
-        self._text = document.text
+    part: int
+    text: str
+    blocks: tuple[Block, ...]
+    title: str
+    above: str = ""
+    """The title of the document it is a part of."""
+
+
+class _Cutter:
+    """One whole being cut."""
+
+    def __init__(self, whole: _Whole, token_spans: TokenSpans, max_tokens: int) -> None:
+        self._part = whole.part
+        self._text = whole.text
+        self._blocks = whole.blocks
         self._token_spans = token_spans
         self._max_tokens = max_tokens
-        self._meet_words()
-        self._full_title = " ".join(title.split())
+        self._full_title = " ".join(whole.title.split())
         self._title = self._clipped(self._full_title, min(TITLE_TOKENS, max_tokens // 8))
+        above = " ".join(whole.above.split())
+        self._above = (above,) if above and not self._is_title(above) else ()
 
-    def chunks(self) -> Iterator[Chunk]:
-        ordinal = 0
-        sections = self._sections()
-        paths = [self._kept_path(_lines(path)) for path, _ in sections]
-        for kept, blocks in zip(paths, self._with_lost_headings(sections, paths), strict=True):
+    def chunks(self, ordinals: Iterator[int]) -> Iterator[Chunk]:
+        found = self._sections()
+        paths = [self._kept_path(as_lines(path)) for path, _ in found]
+        for kept, blocks in zip(paths, self._with_lost_headings(found, paths), strict=True):
             room = self._room(kept)
             for atoms in self._packed(list(self._atoms(blocks, room)), room):
                 first = atoms[0]
                 text = first.header + self._text[first.start : atoms[-1].end]
-                yield Chunk(ordinal, text, kept, first.page, first.start, atoms[-1].end, self._title)
-                ordinal += 1
+                span = first.start, atoms[-1].end
+                yield Chunk(next(ordinals), text, kept, first.page, *span, self._title, self._part)
 
-    def _meet_words(self) -> None:
-        """Have the words counted once, together: an embedder that knows words again then knows each part's."""
-        if len(self._text) <= _MET_AT_ONCE:
-            self._token_spans(" ".join(dict.fromkeys(_PLAIN_WORD.findall(self._text))))
-
-    def _sections(self) -> list["_Section"]:
-        """The document's sections; a word or two before the first heading ("Edit this page") are part of the first."""
-        sections = _sections(self._document.blocks)
-        if len(sections) > 1 and not sections[0][0] and self._is_tiny(sections[0][1]):
-            (_, before), (path, blocks), *others = sections
+    def _sections(self) -> list[Section]:
+        """The sections; a word or two before the first heading ("Edit this page") are part of the first."""
+        found = sections(self._blocks)
+        if len(found) > 1 and not found[0][0] and self._is_tiny(found[0][1]):
+            (_, before), (path, blocks), *others = found
             return [(path, [*before, *blocks]), *others]
-        return sections
+        return found
 
     def _with_lost_headings(
-        self, sections: Sequence["_Section"], paths: Sequence[tuple[str, ...]]
+        self, found: Sequence[Section], paths: Sequence[tuple[str, ...]]
     ) -> Iterator[Sequence[Block]]:
         """Each section's blocks, with the headings before them that no path holds whole: those are text as well."""
-        lost = {block.start: block for block in self._document.blocks if block.kind is BlockKind.HEADING}
-        for _, blocks in sections:
+        lost = {block.start: block for block in self._blocks if block.kind is BlockKind.HEADING}
+        for _, blocks in found:
             for block in blocks:
                 lost.pop(block.start, None)
-        for (path, _), kept in zip(sections, paths, strict=True):
-            whole = sum(one == line for one, line in zip(reversed(kept), reversed(_lines(path)), strict=False))
+        for (path, _), kept in zip(found, paths, strict=True):
+            whole = sum(one == line for one, line in zip(reversed(kept), reversed(as_lines(path)), strict=False))
             for heading in path[len(path) - whole :]:
                 lost.pop(heading.start, None)
-            if path and self._is_title(_lines(path)[0]) and self._title == self._full_title:
+            if path and self._is_title(as_lines(path)[0]) and self._title == self._full_title:
                 lost.pop(path[0].start, None)
         waiting = deque(lost[start] for start in sorted(lost))
-        for _, blocks in sections:
+        for _, blocks in found:
             here: list[Block] = []
             while waiting and waiting[0].start < blocks[-1].end:
                 here.append(waiting.popleft())
@@ -219,6 +245,7 @@ class _Cutter:
         """The innermost headings that fit, and not the title once more."""
         if path and self._is_title(path[0]):
             path = path[1:]
+        path = (*self._above, *path)
         left = min(PATH_TOKENS, self._max_tokens * 3 // 16)
         kept: list[str] = []
         for heading in reversed(path):
@@ -348,46 +375,3 @@ class _Cutter:
 def _continued(atoms: Iterable[_Atom], *, within: bool) -> Iterator[_Atom]:
     """The atoms of one block: all but the first continue it, and the first what is before it if `within`."""
     return (replace(atom, within=True) if within or number > 0 else atom for number, atom in enumerate(atoms))
-
-
-_Section = tuple[tuple[Block, ...], list[Block]]
-"""Headings, outermost first, and the blocks under them."""
-
-
-def _sections(blocks: Sequence[Block]) -> list[_Section]:
-    """Runs of blocks under one heading, with the headings above them.
-
-    A heading with nothing under it is text itself: of the section before, or of one of its own where there is none.
-    """
-    sections: list[_Section] = []
-    path: list[Block] = []
-    fresh = True
-    bare: Block | None = None
-
-    def place_bare(heading: Block) -> None:
-        path.remove(heading)
-        if sections:
-            sections[-1][1].append(heading)
-        else:
-            sections.append((tuple(path), [heading]))
-
-    for block in blocks:
-        if block.kind is not BlockKind.HEADING:
-            if fresh:
-                sections.append((tuple(path), []))
-            sections[-1][1].append(block)
-            fresh, bare = False, None
-            continue
-        if bare is not None and bare.level >= block.level:
-            place_bare(bare)
-        while path and path[-1].level >= block.level:
-            path.pop()
-        path.append(block)
-        fresh, bare = True, block
-    if bare is not None:
-        place_bare(bare)
-    return sections
-
-
-def _lines(headings: Sequence[Block]) -> tuple[str, ...]:
-    return tuple(" ".join(heading.text.split()) for heading in headings)

@@ -48,12 +48,15 @@ Findings = tuple[Finding, ...]
 
 @dataclass(frozen=True, slots=True)
 class Sighted:
-    """A parsed document and what was found: in its text, in its own title, in each of the search's sides."""
+    """A parsed document and what was found: in its text, in its own title, in each of the search's sides, in the titles
+    of its parts.
+    """
 
     document: ParsedDocument
     text: Findings = ()
     title: Findings = ()
     sides: tuple[Findings, ...] = ()
+    parts: tuple[Findings, ...] = ()
 
 
 Pseudonym = Callable[[Kind, str], str]
@@ -234,7 +237,7 @@ def redact_document(
 ) -> tuple[ParsedDocument, Redacted]:
     """The document with its text redacted and its blocks moved along, and the way back to the text as parsed.
 
-    A block of which nothing is left is gone. The document's own title is not touched.
+    A block of which nothing is left is gone. The document's own title and those of its parts are not touched.
     """
     redacted = redact_text(document.text, _within_blocks(findings, document.blocks), policy, pseudonym)
     if not redacted.is_changed:
@@ -253,7 +256,8 @@ def _moved(blocks: Iterable[Block], redacted: Redacted) -> Iterator[Block]:
 
     for block in blocks:
         start, end = after(block.start), after(block.end)
-        yield Block(block.kind, redacted.text[start:end], block.level, block.page, start, end, block.header_lines)
+        text = redacted.text[start:end]
+        yield Block(block.kind, text, block.level, block.page, start, end, block.header_lines, block.part)
 
 
 def _within_blocks(findings: Iterable[Finding], blocks: Sequence[Block]) -> Iterator[Finding]:

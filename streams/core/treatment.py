@@ -13,7 +13,7 @@ from functools import cache
 from itertools import takewhile
 from urllib.parse import unquote, unquote_plus
 
-from schemas.records import DocumentChange
+from schemas.records import DocumentChange, Part
 from schemas.redaction import Action, Kind, Policy
 from streams.core.blocks import Block, BlockKind, ParsedDocument
 from streams.core.chunk import Chunk
@@ -62,10 +62,20 @@ class Treated:
     """Headings with personal data in them, as lines: chunks that they do not lie in carry their words."""
     tables: tuple[Table, ...] = ()
     """Tables with personal data in them, in order: each of a table's chunks may carry its column names."""
+    parts: tuple[frozenset[Kind], ...] = ()
+    """Kinds in the title of each part."""
+    starts: Mapping[int, int] = field(default_factory=dict)
+    """Where each part begins in the text as parsed."""
+
+    def span_of(self, piece: Chunk) -> tuple[int, int]:
+        """Where a chunk lies in the text as parsed of the part that it is of."""
+        start, end = self.text.source_span(piece.start, piece.end)
+        begin = self.starts[piece.part]
+        return start - begin, end - begin
 
     def kinds_of(self, pieces: Iterable[Chunk]) -> list[tuple[str, ...]]:
         """Kinds of personal data in each chunk's text, headings, column names, title and labels; sorted."""
-        if not self.shared and not self.text.edits:
+        if not self.shared and not self.text.edits and not any(self.parts):
             return [() for _ in pieces]
         lines = sorted(self.headings)
 
@@ -78,7 +88,8 @@ class Treated:
 
         def of(piece: Chunk) -> frozenset[Kind]:
             inside = self.text.kinds_between(piece.start, piece.end) | self._of_table(piece.start)
-            return self.shared.union(inside, *map(of_heading, piece.heading_path))
+            of_title = self.parts[piece.part - 1] if piece.part > 0 and self.parts else ()
+            return self.shared.union(inside, of_title, *map(of_heading, piece.heading_path))
 
         return [tuple(sorted(of(piece))) for piece in pieces]
 
@@ -117,8 +128,10 @@ def treat(change: DocumentChange, search: Search, sighted: Sighted, treatment: T
     """Take out what the policy does not let stay. `sighted` answers `search`."""
     policy, pseudonym = treatment.policy, treatment.pseudonym
     document, text = redact_document(sighted.document, sighted.text, policy, pseudonym)
+    starts = {block.part: block.start for block in reversed(sighted.document.blocks)}
     if not search.sides:
-        return Treated(change, document, text, frozenset(), _counted([text], policy), *_touched(document, text))
+        counts = _counted([text], policy)
+        return Treated(change, document, text, frozenset(), counts, *_touched(document, text), starts=starts)
     in_title, in_name, in_url, *in_labels = sighted.sides
     given = redact_text(search.sides[0], in_title, policy, pseudonym)
     own = redact_text(sighted.document.title or "", sighted.title, policy, pseudonym)
@@ -133,9 +146,20 @@ def treat(change: DocumentChange, search: Search, sighted: Sighted, treatment: T
             "private": (),
         }
     )
+    parts, names = _parts(sighted, treatment)
     shared = title.kinds.union(*(label.kinds for label in found))
-    counts = _counted([text, title, *found], policy)
-    return Treated(seen, replace(document, title=own.text or None), text, shared, counts, *_touched(document, text))
+    counts = _counted([text, title, *names, *found], policy)
+    whole = replace(document, title=own.text or None, parts=parts)
+    in_names = tuple(name.kinds for name in names)
+    return Treated(seen, whole, text, shared, counts, *_touched(document, text), in_names, starts)
+
+
+def _parts(sighted: Sighted, treatment: Treatment) -> tuple[tuple[Part, ...], list[Redacted]]:
+    """The parts under the titles that may be seen, and those titles."""
+    named = zip(sighted.document.parts, sighted.parts, strict=True)
+    titles = [redact_text(part.title, found, treatment.policy, treatment.pseudonym) for part, found in named]
+    shown = zip(sighted.document.parts, titles, strict=True)
+    return tuple(Part(title=title.text.strip() or _UNTITLED, kind=part.kind) for part, title in shown), titles
 
 
 def _touched(document: ParsedDocument, text: Redacted) -> tuple[Mapping[str, frozenset[Kind]], tuple[Table, ...]]:

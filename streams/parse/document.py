@@ -1,10 +1,12 @@
 """One document from bytes to text with structure: the whole way, in this process. `ParserPool` runs it in another."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
 from schemas.errors import UnreadableError
+from schemas.records import Part
 from streams.core.blocks import BlockKind, ParsedDocument, Piece, assemble
 from streams.parse import quiet
 from streams.parse.charset import decode, plain
@@ -13,6 +15,8 @@ from streams.parse.limits import Limits
 from streams.parse.reading import Reading
 
 _LANGUAGE = re.compile(r"[a-z]{2,8}")
+_MOST_PARTS = 1000
+"""Every document row says the names of all."""
 
 
 def read_document(body: bytes, content_type: str | None, name: str, limits: Limits | None = None) -> ParsedDocument:
@@ -26,14 +30,22 @@ def read_document(body: bytes, content_type: str | None, name: str, limits: Limi
 
     kind = format_of(body, content_type, name)
     reading = _Reader(limits or Limits()).read(kind, body, content_type)
-    pieces = (_plain(piece) for piece in reading.pieces)
+    parts = [Part(title=plain(one.title), kind=one.kind) for one in reading.attached]
     title = plain(reading.title) if reading.title else None
-    document = assemble(pieces, title=title, language=_code(reading.language), kind=kind)
+    document = assemble(_pieces(reading), title=title, language=_code(reading.language), kind=kind, parts=parts)
     if not document.blocks:
         raise UnreadableError("the document has no text", reason="empty")
     if document.language is None:
         document = replace(document, language=language.detected(document.blocks))
     return document
+
+
+def _pieces(reading: Reading) -> Iterator[Piece]:
+    """All of it as plain text, the documents within it behind it as its parts."""
+    yield from map(_plain, reading.pieces)
+    for part, one in enumerate(reading.attached, start=1):
+        for piece in one.pieces:
+            yield replace(_plain(piece), part=part)
 
 
 def _plain(piece: Piece) -> Piece:
@@ -72,13 +84,18 @@ class _Reader:
                 )
             if not body.strip():
                 return Reading([])
-            reading = self.read(format_of(body, content_type, name), body, content_type)
+            kind = format_of(body, content_type, name)
+            reading = self.read(kind, body, content_type)
             self._count(reading)
-            return reading
+            return replace(reading, kind=kind)
         finally:
             self.depth -= 1
 
     def _count(self, reading: Reading) -> None:
+        if len(reading.attached) > _MOST_PARTS:
+            raise UnreadableError(
+                f"the message has over {_MOST_PARTS} attachments: split it", reason="too_many_elements"
+            )
         self.elements += sum(_elements(piece) for piece in reading.pieces)
         if self.elements > self.limits.elements:
             raise UnreadableError(

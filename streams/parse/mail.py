@@ -1,5 +1,5 @@
-"""Mail: who wrote what to whom, the text, and each attachment under a heading of its own name (ADR 10). The one module
-that knows python-oxmsg.
+"""Mail: who wrote what to whom, the text, and each attachment as a part of its own (ADR 26). The one module that knows
+python-oxmsg.
 """
 
 import io
@@ -14,7 +14,7 @@ from itertools import chain
 
 from schemas.errors import PermanentError, UnreadableError
 from streams.core.blocks import BlockKind, Piece
-from streams.parse.reading import Reading, ReadInner
+from streams.parse.reading import Attached, Reading, ReadInner
 
 _SHOWN = ("From", "To", "Cc", "Date")
 _MOST_PARTS = 1000
@@ -90,36 +90,41 @@ def _assembled(
     subject: str | None, shown: Sequence[str], text: Sequence[_Part], others: Sequence[_Part], inner: ReadInner
 ) -> Reading:
     pieces = [Piece(BlockKind.PARAGRAPH, "\n".join(shown))]
+    attached: list[Attached] = []
     for part in text:
-        pieces += _deeper(inner(part.body, part.content_type, part.name).pieces, 0)
+        reading = inner(part.body, part.content_type, part.name)
+        pieces += reading.pieces
+        attached += reading.attached
     for part in others:
-        pieces += _attached(part, inner)
-    return Reading(pieces, " ".join((subject or "").split()) or None)
+        found = _attached(part, inner)
+        attached += found
+        if not found:
+            # It cannot be read, or holds nothing: the message is still worth having.
+            pieces.append(Piece(BlockKind.PARAGRAPH, f"Attachment: {_name(part)}"))
+    return Reading(pieces, " ".join((subject or "").split()) or None, attached=attached)
 
 
-def _attached(part: _Part, inner: ReadInner) -> Iterator[Piece]:
-    """An attachment's text under its name. One that cannot be read leaves its name: the message is still worth having.
-
-    A loop of messages is no such thing.
+def _attached(part: _Part, inner: ReadInner) -> list[Attached]:
+    """An attachment, and behind it what is attached to it; none for one that cannot be read. A loop of messages, or
+    what goes over the limits of the whole, cannot be passed over.
     """
-    name = " ".join(part.name.split()) or part.content_type
     try:
         reading = inner(part.body, part.content_type, part.name)
     except PermanentError as error:
         if error.reason in ("mail_loop", "too_many_elements"):
             raise
-        yield Piece(BlockKind.PARAGRAPH, f"Attachment: {name}")
-        return
-    yield Piece(BlockKind.HEADING, f"Attachment: {name}", 1)
+        return []
+    name, pieces = _name(part), list(reading.pieces)
+    if not any(piece.text.strip() for piece in pieces):
+        return list(reading.attached)
     title = reading.title if reading.title and reading.title not in name else None
-    if title and not any(piece.text == title for piece in reading.pieces[:2]):
-        yield Piece(BlockKind.PARAGRAPH, title)
-    yield from _deeper(reading.pieces, 1)
+    if title and not any(piece.text == title for piece in pieces[:2]):
+        pieces.insert(0, Piece(BlockKind.PARAGRAPH, title))
+    return [Attached(name, reading.kind, pieces), *reading.attached]
 
 
-def _deeper(pieces: Sequence[Piece], by: int) -> Iterator[Piece]:
-    """The pieces with their headings lowered."""
-    return (replace(piece, level=piece.level + by) if piece.kind is BlockKind.HEADING else piece for piece in pieces)
+def _name(part: _Part) -> str:
+    return " ".join(part.name.split()) or part.content_type
 
 
 def _chosen(branches: Sequence[Sequence[_Part]]) -> list[_Part]:

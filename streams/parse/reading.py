@@ -14,6 +14,19 @@ class Reading:
     title: str | None = None
     language: str | None = None
     """Declared, as a bare code (`en`, `pt`)."""
+    kind: str = ""
+    """The format, of a document within another."""
+    attached: Sequence["Attached"] = ()
+    """The documents within it that were read, theirs behind each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A document within a document: its name, the format it was read as, its pieces in reading order."""
+
+    title: str
+    kind: str
+    pieces: Sequence[Piece]
 
 
 ReadInner = Callable[[bytes, str | None, str], Reading]

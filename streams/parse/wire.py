@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from schemas.errors import PermanentError, UnreadableError
+from schemas.records import Part
 from schemas.redaction import Kind
 from streams.core.blocks import Block, BlockKind, ParsedDocument
 from streams.core.redaction import Finding, Findings, Search, Sighted
@@ -62,11 +63,14 @@ def decode_request(message: bytes) -> Request:
 def encode_document(sighted: Sighted) -> bytes:
     document = sighted.document
     blocks = [
-        [block.kind.value, block.level, block.page, block.start, block.end, block.header_lines]
+        [block.kind.value, block.level, block.page, block.start, block.end, block.header_lines, block.part]
         for block in document.blocks
     ]
+    parts = [[part.title, part.kind] for part in document.parts]
     found = [_encoded(findings) for findings in (sighted.text, sighted.title, *sighted.sides)]
-    return json.dumps([document.title, document.language, document.kind, document.text, blocks, found]).encode()
+    in_parts = [_encoded(findings) for findings in sighted.parts]
+    said = [document.title, document.language, document.kind, document.text, blocks, found, parts, in_parts]
+    return json.dumps(said).encode()
 
 
 def _encoded(findings: Findings) -> list[tuple[str, int, int, float]]:
@@ -86,22 +90,27 @@ def decode_answer(message: bytes, sides: Sequence[str] = ()) -> Sighted:
         answer = json.loads(message)
         if isinstance(answer, dict):
             raise UnreadableError(str(answer["message"]), reason=str(answer["reason"]))
-        title, language, kind, text, blocks, (in_text, in_title, *in_sides) = answer
+        title, language, kind, text, blocks, (in_text, in_title, *in_sides), named, in_parts = answer
+        parts = tuple(Part(title=name, kind=read_as) for name, read_as in named)
         document = ParsedDocument(
             title,
             language,
             kind,
             text,
             tuple(
-                Block(BlockKind(block_kind), text[start:end], level, page, start, end, header_lines)
-                for block_kind, level, page, start, end, header_lines in blocks
+                Block(BlockKind(block_kind), text[start:end], level, page, start, end, header_lines, part)
+                for block_kind, level, page, start, end, header_lines, part in blocks
             ),
+            parts,
         )
+        if not all(0 <= block.part <= len(parts) for block in document.blocks):
+            raise ValueError("a block is of a part that is not there")
         return Sighted(
             document,
             _findings(in_text, text),
             _findings(in_title, title or ""),
             tuple(_findings(found, side) for found, side in zip(in_sides, sides, strict=True)),
+            tuple(_findings(found, part.title) for found, part in zip(in_parts, parts, strict=True)),
         )
     except (ValueError, TypeError, KeyError, RecursionError):
         raise UnreadableError("the parser's answer makes no sense", reason="parser_crashed") from None

@@ -23,16 +23,18 @@ _WITHOUT_PATTERN = frozenset({Kind.PERSON, Kind.PRIVATE})
 
 
 def sighted(document: ParsedDocument, search: Search) -> Sighted:
-    """The document with what was found in its text, its own title and the sides."""
+    """The document with what was found in its text, its own title, those of its parts and the sides."""
     search = replace(search, private=tuple(map(plain, search.private)))
-    texts = [plain(text) for text in (document.text, document.title or "", *search.sides)]
+    titles = (document.title or "", *(part.title for part in document.parts))
+    texts = [plain(text) for text in (document.text, *titles, *search.sides)]
     found = [list(_findings(text, search)) for text in texts]
     if Kind.PERSON in search.kinds:
         _add_names(texts, found)
-    in_text, in_title, *in_sides = (
+    in_text, in_title, *others = (
         tuple(first + more) for first, more in zip(found, echoes(texts, found, NO_NAMES), strict=True)
     )
-    return Sighted(document, in_text, in_title, tuple(in_sides))
+    parts = len(document.parts)
+    return Sighted(document, in_text, in_title, sides=tuple(others[parts:]), parts=tuple(others[:parts]))
 
 
 def warm_up(kinds: tuple[Kind, ...]) -> None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from index.filters import Filters
 from index.manifest import ChunkId
 from index.model import ChunkRow, DocumentRow, Published
 from index.port import VersionedIndex
-from index.reader import Filters, Question, Reader
+from index.reader import Question, Reader
 from index.weaviate import open_index
 from runtime.clock import SystemClock
 from runtime.declarations import load_sources

@@ -11,7 +11,7 @@ from index.manifest import ChunkId, Entry
 from index.model import ChunkRow, ContentState, DocumentRow, IndexIdentity, RowId, Vector
 from index.port import IndexRecord, LegFilter
 from schemas.identity import DocId, Document, Source, Tenant
-from schemas.records import Coordinates, Origin
+from schemas.records import Coordinates, Origin, Part
 from schemas.versions import Op, Version
 
 DIMENSION = 8
@@ -105,6 +105,7 @@ def document_row(of: Document, from_seq: int, *, epoch: int = 1, **changes: obje
         "batch_from": from_seq - 1,
         "batch_to": from_seq,
         "traceparent": "00-abc-def-01",
+        "parts": (Part(title="offer „new“.docx", kind="docx"), Part(title="b.pdf", kind="pdf")),
     }
     return DocumentRow(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -112,7 +113,7 @@ def document_row(of: Document, from_seq: int, *, epoch: int = 1, **changes: obje
 def entries(count: int) -> tuple[Entry, ...]:
     """A manifest of new chunk ids."""
     return tuple(
-        Entry(ChunkId(str(uuid.uuid4())), uuid.uuid4().hex, page or None, page * 10, page * 10 + 9)
+        Entry(ChunkId(str(uuid.uuid4())), uuid.uuid4().hex, page or None, page * 10, page * 10 + 9, page % 2)
         for page in range(count)
     )
 

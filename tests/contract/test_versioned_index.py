@@ -187,6 +187,7 @@ async def test_a_document_row_reads_back_as_it_was_written(index: VersionedIndex
         actor=None,
         event_time=NOW,
         traceparent=None,
+        parts=(),
     )
     await index.insert_documents(tenant, [full, sparse])
     assert (await index.document_rows(tenant, [of], at=2))[of] == (sparse, full)

@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from index.filters import Filters
 from index.manifest import ChunkId
 from index.model import DocumentRow, Published, Seq
 from index.port import VersionedIndex
-from index.reader import Filters, Question, Reader
+from index.reader import Question, Reader
 from runtime.clock import SystemClock
 from schemas.errors import MillstreamError, TransientError
 from schemas.identity import Document, Source, Tenant

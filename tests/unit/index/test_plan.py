@@ -12,11 +12,12 @@ from index.manifest import ChunkId
 from index.model import ContentState, DocumentRow
 from index.plan import Add, Keep, NothingChanges, Plan, Rewrite, plan
 from schemas.identity import Document, Tenant
-from schemas.records import Chunk, Content, Coordinates, Mutation, Origin
+from schemas.records import Chunk, Content, Coordinates, Mutation, Origin, Part
 from schemas.versions import RANKS, Op, Version
 from tests.contract.index_rows import NOW, document, document_row
 
 DOCUMENT: Document = document(Tenant("acme"))
+PARTS = (Part(title="a.txt", kind="text"),)
 AT = Coordinates(topic="documents.changes", partition=0, offset=1)
 
 
@@ -65,15 +66,15 @@ class Index:
         """What a reader can tell: registers, and the chunks in order with their places."""
         if self.row is None:
             return None
-        places = tuple((entry.hash, entry.page, entry.start, entry.end) for entry in self.row.manifest)
+        places = tuple((entry.hash, entry.page, entry.start, entry.end, entry.part) for entry in self.row.manifest)
         row = self.row
         return row.content, row.content_version, frozenset(row.acl), row.acl_version, places
 
 
 def upsert(sequence: int, hashes: str, acl: tuple[str, ...] | None = None, default: tuple[str, ...] = ()) -> Mutation:
-    """Content of one chunk a letter."""
+    """Content of one chunk a letter, every other one of its attachment."""
     chunks = tuple(_chunk(ordinal, letter) for ordinal, letter in enumerate(hashes))
-    content = Content(chunks=chunks, content_hash=hashes, title="T", kind="text", pipeline="p")
+    content = Content(chunks=chunks, content_hash=hashes, title="T", kind="eml", pipeline="p", parts=PARTS)
     return _mutation(Op.UPSERT, sequence, content=content, acl=acl, default_acl=default)
 
 
@@ -98,6 +99,7 @@ def _chunk(ordinal: int, letter: str) -> Chunk:
         start=ordinal * 10,
         end=ordinal * 10 + 9,
         vector=b"",
+        part=ordinal % 2,
     )
 
 
@@ -161,7 +163,8 @@ def test_what_is_kept_keeps_its_row_and_takes_its_new_place() -> None:
     rows = {entry.hash: entry.chunk_id for entry in index.row.manifest}
     index.apply(upsert(2, "xcb"))
     assert index.row.manifest[1].chunk_id == rows[index.row.manifest[1].hash]
-    assert [(entry.page, entry.start) for entry in index.row.manifest] == [(1, 0), (2, 10), (3, 20)]
+    places = [(entry.page, entry.start, entry.part) for entry in index.row.manifest]
+    assert places == [(1, 0, 0), (2, 10, 1), (3, 20, 0)]
 
 
 def test_a_delete_supersedes_everything_and_keeps_the_acl() -> None:
@@ -280,8 +283,8 @@ def test_a_plan_carried_out_is_what_was_desired(log: list[Mutation]) -> None:
         if isinstance(made, Plan) and made.content_moved:
             assert index.row is not None
             assert mutation.content is not None
-            desired = [(chunk.hash, chunk.page, chunk.start, chunk.end) for chunk in mutation.content.chunks]
-            assert [(entry.hash, entry.page, entry.start, entry.end) for entry in index.row.manifest] == desired
+            desired = tuple((one.hash, one.page, one.start, one.end, one.part) for one in mutation.content.chunks)
+            assert (index.state() or ())[-1] == desired
             assert index.row.content_version == mutation.version
 
 

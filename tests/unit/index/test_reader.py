@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from index.filters import Filters
 from index.memory import MemoryIndex
 from index.memory_log import MemoryCommitLog
 from index.model import DocumentRow, RowId
 from index.moments import FuturePositionError, HistoryUnavailableError
-from index.reader import Filters, Question, Reader, Retrieved
+from index.reader import Question, Reader, Retrieved
 from index.rows import PositionedMutation
 from runtime.clock import ManualClock
 from schemas.errors import BrokenIndexError, TransientError, UnknownTenantError

@@ -183,7 +183,7 @@ def wrapped(mail: EmailMessage, times: int) -> EmailMessage:
 
 
 def test_messages_within_messages_are_read_as_deep_as_the_limit() -> None:
-    assert read_document(bytes(wrapped(message(ENGLISH), 3)), "message/rfc822", "x").text.count("Attachment:") == 3
+    assert len(read_document(bytes(wrapped(message(ENGLISH), 3)), "message/rfc822", "x").parts) == 3
     assert reason(bytes(wrapped(message(ENGLISH), 8)), "message/rfc822") == "mail_loop"
 
 
@@ -198,8 +198,19 @@ def test_an_attachment_that_cannot_be_read_leaves_its_name() -> None:
     mail.add_attachment(b"\x89PNG\r\n\x1a\n", maintype="image", subtype="png", filename="pump.png")
     mail.add_attachment(markdown(ENGLISH), maintype="text", subtype="markdown", filename="manual.md")
     document = read_document(bytes(mail), "message/rfc822", "x")
-    assert "Attachment: pump.png" in document.text
+    assert [block.part for block in document.blocks if block.text == "Attachment: pump.png"] == [0]
+    assert [part.title for part in document.parts] == ["manual.md"]
     assert "Close the large valve." in document.text
+
+
+def test_a_message_of_messages_with_over_a_thousand_attachments_in_all_is_refused() -> None:
+    outer = message(ENGLISH)
+    for _ in range(4):
+        inner = message(ENGLISH)
+        for number in range(260):
+            inner.add_attachment("words", filename=f"{number}.txt")
+        outer.add_attachment(inner)
+    assert reason(bytes(outer), "message/rfc822") == "too_many_elements"
 
 
 def test_a_message_in_an_unknown_charset_is_still_read() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from schemas.records import Part
 from streams.core.blocks import BlockKind, ParsedDocument
 from streams.parse.document import read_document
 from tests.unit.parse.corpus import ENGLISH, FORMATS, STORIES, Story
@@ -78,9 +79,16 @@ def test_pages_slides_and_sheets_are_numbered(kind: str, pages: set[int]) -> Non
     assert {block.page for block in read(kind, ENGLISH).blocks} == pages
 
 
-def test_a_message_says_who_wrote_and_an_attachment_stands_under_its_name() -> None:
-    document = read("eml", ENGLISH)
-    headings = [block.text for block in document.blocks if block.kind is BlockKind.HEADING]
-    assert document.blocks[0].text.split("\n")[:2] == ["From: Ada <ada@example.test>", "To: ben@example.test"]
-    assert headings == ["Attachment: Before you start.md", "Pump manual", "Service", "Before you start"]
-    assert [block.level for block in document.blocks if block.kind is BlockKind.HEADING] == [1, 2, 3, 3]
+def test_a_message_says_who_wrote() -> None:
+    first = read("eml", ENGLISH).blocks[0]
+    assert first.text.split("\n")[:2] == ["From: Ada <ada@example.test>", "To: ben@example.test"]
+
+
+@pytest.mark.parametrize("kind", ["eml", "msg"])
+def test_an_attachment_is_a_part_with_its_own_name_kind_and_headings(kind: str) -> None:
+    document = read(kind, ENGLISH)
+    headings = [(block.text, block.part) for block in document.blocks if block.kind is BlockKind.HEADING]
+    assert {block.part for block in document.blocks} == {0, 1}
+    assert document.parts == (Part(title="Before you start.md", kind="markdown"),)
+    assert headings == [("Pump manual", 1), ("Service", 1), ("Before you start", 1)]
+    assert [block.level for block in document.blocks if block.kind is BlockKind.HEADING] == [1, 2, 2]

@@ -3,8 +3,9 @@
 import pytest
 
 from schemas.errors import UnreadableError
-from streams.core.blocks import ParsedDocument
+from streams.core.blocks import BlockKind, ParsedDocument
 from streams.parse.document import read_document
+from tests.unit.parse.corpus import ENGLISH, FORMATS, message
 
 
 def part(content_type: str, content: str | bytes) -> bytes:
@@ -91,3 +92,56 @@ def test_a_mailbox_of_several_messages_is_refused_with_what_to_do(name: str) -> 
     with pytest.raises(UnreadableError, match="send each as a document of its own") as caught:
         read_document(mail(1) + mail(2), None, name)
     assert caught.value.reason == "unsupported_type"
+
+
+def said(document: ParsedDocument, part: int) -> str:
+    return " ".join(block.text for block in document.blocks if block.part == part)
+
+
+def test_each_attachment_is_a_part_of_its_own_format_and_those_of_a_message_within_follow_it() -> None:
+    inner = message(ENGLISH)
+    inner.replace_header("Subject", "The quotes")
+    inner.add_attachment("one,two\n1,2\n", subtype="csv", filename="rows.csv")
+    outer = message(ENGLISH)
+    for kind in ("docx", "pdf"):
+        made = FORMATS[kind]
+        outer.add_attachment(
+            made.make(ENGLISH), maintype="application", subtype="octet-stream", filename=f"manual.{kind}"
+        )
+    outer.add_attachment(inner)
+    outer.add_attachment("Last words.", filename="last.txt")
+    document = read_document(bytes(outer), "message/rfc822", "x")
+    assert [(part.title, part.kind) for part in document.parts] == [
+        ("manual.docx", "docx"),
+        ("manual.pdf", "pdf"),
+        ("The quotes.eml", "eml"),
+        ("rows.csv", "csv"),
+        ("last.txt", "text"),
+    ]
+    assert [block.part for block in document.blocks] == sorted(block.part for block in document.blocks)
+    assert {block.page for block in document.blocks if block.part == 2} == {1, 2}
+    assert said(document, 3).startswith("From: Ada")
+    assert "1 | 2" in said(document, 4)
+    assert said(document, 5) == "Last words."
+    assert not {"1 | 2", "Last words."} & {block.text for block in document.blocks if block.part == 0}
+
+
+def test_an_attachment_with_nothing_to_read_leaves_its_name_in_the_message_it_is_attached_to() -> None:
+    inner = message(ENGLISH)
+    inner.add_attachment(b"PK", maintype="application", subtype="zip", filename="photos.zip")
+    outer = message(ENGLISH)
+    outer.add_attachment(inner)
+    outer.add_attachment("<p> </p>", subtype="html", filename="empty.html")
+    document = read_document(bytes(outer), "message/rfc822", "x")
+    names = [(block.text, block.part) for block in document.blocks if block.text.startswith("Attachment:")]
+    assert names == [("Attachment: empty.html", 0), ("Attachment: photos.zip", 1)]
+    assert len(document.parts) == 1
+
+
+def test_an_attachment_s_own_title_stands_in_front_of_its_text() -> None:
+    mail = message(ENGLISH)
+    page = "<html><head><title>Terms of 2026</title></head><body><h1>Payment</h1><p>In 30 days.</p></body></html>"
+    mail.add_attachment(page, subtype="html", filename="terms.html")
+    document = read_document(bytes(mail), "message/rfc822", "x")
+    of_page = [(block.kind, block.text) for block in document.blocks if block.part == 1]
+    assert of_page[:2] == [(BlockKind.PARAGRAPH, "Terms of 2026"), (BlockKind.HEADING, "Payment")]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import UnreadableError
+from schemas.records import Part
 from schemas.redaction import Kind
 from streams.core.blocks import BlockKind, Piece, assemble
 from streams.core.redaction import Finding, Search, Sighted
@@ -29,6 +30,20 @@ def test_a_document_survives_the_pipe(parts: list[tuple[BlockKind, str]], title:
     side = (Finding(Kind.PHONE, 2, 4, 1.0), Finding(Kind.IP, 0, 1, 0.6))
     sighted = Sighted(document, whole, (), ((), side))
     assert wire.decode_answer(wire.encode_document(sighted), ("", "side")) == sighted
+
+
+def test_parts_survive_the_pipe_with_what_was_found_in_their_names() -> None:
+    pieces = [Piece(BlockKind.PARAGRAPH, "Hello."), Piece(BlockKind.PARAGRAPH, "Attached.", part=1)]
+    parts = [Part(title="cv.pdf", kind="pdf"), Part(title="empty.pdf", kind="pdf")]
+    document = assemble(pieces, title=None, language=None, kind="eml", parts=parts)
+    sighted = Sighted(document, parts=((Finding(Kind.PERSON, 0, 2, 0.9),), ()))
+    assert wire.decode_answer(wire.encode_document(sighted)) == sighted
+
+
+def test_a_block_of_a_part_that_is_not_there_is_nonsense() -> None:
+    document = assemble([Piece(BlockKind.PARAGRAPH, "Attached.", part=1)], title=None, language=None, kind="eml")
+    with pytest.raises(UnreadableError, match="makes no sense"):
+        wire.decode_answer(wire.encode_document(Sighted(document)))
 
 
 def test_a_refusal_arrives_as_the_error_it_was() -> None:

@@ -1,5 +1,6 @@
 """Thresholds, editions, context and routes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -75,6 +76,20 @@ def test_without_times_the_number_of_the_title_decides() -> None:
         passage("One.", doc="b", title="Limits, revision 7"),
     )
     assert in_force("What is the limit?", [old, new]) == (new,)
+
+
+def test_a_replaced_attachment_is_left_out_and_its_message_is_not() -> None:
+    subject = ("Travel",)
+    letter = passage("We met on Monday.", doc="m1", title="Travel", time=OLD)
+    old = replace(passage("A hotel is 90.", doc="m1", title="Prices.xlsx", heading=subject, time=OLD, place=1), part=1)
+    new = replace(passage("A hotel is 120.", doc="m2", title="Prices.xlsx", heading=subject, time=NEW), part=1)
+    assert in_force("How much is a hotel?", [letter, old, new]) == (letter, new)
+
+
+def test_attachments_of_one_message_replace_none_of_each_other() -> None:
+    first = replace(passage("A hotel is 90.", doc="m", title="Offer 1.pdf"), part=1)
+    second = replace(passage("A hotel is 120.", doc="m", title="Offer 2.pdf", place=1), part=2)
+    assert in_force("How much is a hotel?", [first, second]) == (first, second)
 
 
 def test_a_word_that_only_one_title_has_decides_before_time() -> None:

@@ -24,7 +24,7 @@ from runtime.metrics import Metrics
 from runtime.settings import Settings, settings_from
 from schemas.codec import encode
 from schemas.identity import Document, Tenant
-from schemas.records import Chunk, Commit, Content, Coordinates, Mutation, Origin
+from schemas.records import Chunk, Commit, Content, Coordinates, Mutation, Origin, Part
 from schemas.sources import Sources
 from schemas.topics import COMMITS
 from schemas.versions import RANKS, Op, Version
@@ -94,14 +94,15 @@ class World:
         language: str | None = "en",
         kind: str = "markdown",
         version: Version | None = None,
+        attached: Sequence[tuple[str, str, str]] = (),
     ) -> str:
-        """Commit one change; returns its freshness token."""
+        """Commit one change; returns its freshness token. `attached`: title, kind and text of each attachment."""
         self.offset += 1
         document = Document.checked(tenant, source, doc_id)
         version = version or Version(1, self.offset, RANKS[op])
         content = None
         if op is Op.UPSERT:
-            content = self._content(document, texts, title, tuple(heading), labels or {}, language, kind)
+            content = self._content(document, texts, title, tuple(heading), labels or {}, language, kind, attached)
         elif op is not Op.ACL:
             content = Content(deleted=True)
         mutation = Mutation(
@@ -139,21 +140,27 @@ class World:
         labels: Mapping[str, str],
         language: str | None,
         kind: str,
+        attached: Sequence[tuple[str, str, str]],
     ) -> Content:
-        vectors = self.embedder.embed(["\n".join((title, *heading, text)) for text in texts])
+        wholes = [(0, title, kind, text, heading) for text in texts]
+        wholes += [(part, *one, (title,)) for part, one in enumerate(attached, start=1)]
+        said = ["\n".join((of, *path, text)) for _, of, _, text, path in wholes]
         chunks = tuple(
             Chunk(
                 ordinal=number,
                 text=text,
-                heading_path=heading,
-                hash=chunk_hash(ChunkSubject(document, text, title, heading, kind, language, label_list(labels))),
-                embedded_hash="\n".join((title, *heading, text)),
+                heading_path=path,
+                hash=chunk_hash(ChunkSubject(document, text, of, path, read_as, language, label_list(labels))),
+                embedded_hash=embedded,
                 page=number + 1,
                 start=1000 * number,
                 end=1000 * number + len(text),
                 vector=vector.astype("<f4").tobytes(),
+                part=part,
             )
-            for number, (text, vector) in enumerate(zip(texts, vectors, strict=True))
+            for number, ((part, of, read_as, text, path), embedded, vector) in enumerate(
+                zip(wholes, said, self.embedder.embed(said), strict=True)
+            )
         )
         return Content(
             chunks=chunks,
@@ -164,6 +171,7 @@ class World:
             language=language,
             labels=dict(labels),
             pipeline="p1",
+            parts=tuple(Part(title=of, kind=read_as) for of, read_as, _ in attached),
         )
 
     def headers(

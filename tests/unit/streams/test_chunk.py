@@ -1,9 +1,12 @@
 """How documents are cut: structure first, limits always. One word is one token here (the hashed-words twin)."""
 
+from dataclasses import replace
+
 import pytest
 
 from index.embedding.words import HashedWordsEmbedder
 from schemas.errors import TooLargeError
+from schemas.records import Part
 from streams.core.blocks import BlockKind, ParsedDocument, Piece, assemble
 from streams.core.chunk import Chunk, chunk, embedded_hash, embedded_text
 
@@ -217,3 +220,51 @@ def test_the_embedded_hash_depends_on_text_and_model_alone() -> None:
 
 def test_text_of_dots_alone_is_cut_in_linear_time() -> None:
     assert "".join(c.text for c in cut(paragraph("." * 20_000 + "?!" * 20_000 + "a"))).endswith("?!a")
+
+
+def with_attachments(*pieces: Piece) -> ParsedDocument:
+    parts = [Part(title="offer.docx", kind="docx"), Part(title="Moving.eml", kind="eml")]
+    return assemble(pieces, title=None, language=None, kind="eml", parts=parts)
+
+
+def of_part(part: int, *pieces: Piece) -> list[Piece]:
+    return [replace(piece, part=part) for piece in pieces]
+
+
+def test_an_attachment_is_cut_as_a_document_of_its_own_under_the_title_of_its_message() -> None:
+    whole = with_attachments(
+        paragraph("From: Ada"),
+        *of_part(1, heading("Prices"), paragraph("Nine euros."), heading("Terms"), paragraph("In May.")),
+        *of_part(2, paragraph("Agreed.")),
+    )
+    chunks = chunk(whole, "Moving", WORDS.token_spans)
+    assert [(c.ordinal, c.part, c.title, c.heading_path, c.text) for c in chunks] == [
+        (0, 0, "Moving", (), "From: Ada"),
+        (1, 1, "offer.docx", ("Moving", "Prices"), "Nine euros."),
+        (2, 1, "offer.docx", ("Moving", "Terms"), "In May."),
+        (3, 2, "Moving.eml", ("Moving",), "Agreed."),
+    ]
+    assert all(whole.text[c.start : c.end] == c.text for c in chunks)
+
+
+def test_a_chunk_never_holds_words_of_two_parts_however_short_they_are() -> None:
+    whole = with_attachments(paragraph("Hi."), *of_part(1, item("a")), *of_part(2, item("b"), item("c")))
+    assert [(c.part, c.text) for c in chunk(whole, "T", WORDS.token_spans)] == [(0, "Hi."), (1, "a"), (2, "b\nc")]
+
+
+def test_an_edit_of_one_attachment_leaves_what_is_embedded_of_the_others() -> None:
+    def embedded(middle: str) -> list[str]:
+        whole = with_attachments(
+            paragraph("From: Ada"), *of_part(1, paragraph(middle)), *of_part(2, paragraph("Agreed."))
+        )
+        return [c.embedded for c in chunk(whole, "Moving", WORDS.token_spans)]
+
+    before, after = embedded("Nine euros."), embedded(sentences(60))
+    assert (before[0], before[-1]) == (after[0], after[-1])
+
+
+def test_an_attachment_named_as_its_message_does_not_say_it_twice_and_its_own_headings_come_first() -> None:
+    long = " ".join(f"word{number}" for number in range(60))
+    whole = with_attachments(*of_part(1, heading("Prices"), paragraph("Nine euros.")))
+    assert [c.heading_path for c in chunk(whole, "Offer.docx", WORDS.token_spans)] == [("Prices",)]
+    assert [c.heading_path for c in chunk(whole, long, WORDS.token_spans)] == [("Prices",)]

@@ -2,17 +2,22 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from email.message import EmailMessage
 
 import numpy as np
 import pytest
 
 from index.embedding.words import HashedWordsEmbedder
+from index.model import ChunkSubject, chunk_hash, label_list
 from runtime.clock import ManualClock
 from schemas.errors import DecodeError, InvalidNameError, PermanentError, TooLargeError
-from schemas.records import DocumentChange, Mutation
+from schemas.records import DocumentChange, Mutation, Part
 from schemas.versions import Op, Version
 from streams.core.blocks import ParsedDocument
+from streams.core.redaction import Search, Sighted
+from streams.parse.document import read_document
 from streams.pipeline import TITLE_CHARACTERS, Pipeline, prepare, title_of
+from streams.redact.find import sighted
 from streams.vectors import Vectors
 from streams.window import Delivery
 from tests.unit.streams.records import OnePolicy, PlainParser, change, change_delivery, topics
@@ -44,6 +49,24 @@ def pipeline(embedder: HashedWordsEmbedder | None = None, limit: int = 10_000) -
         topics=topics(),
         clock=ManualClock(),
     )
+
+
+class InProcess:
+    """The real parser, without a process of its own."""
+
+    async def read(self, body: bytes, content_type: str | None, name: str, search: Search) -> Sighted:
+        return sighted(read_document(body, content_type, name), search)
+
+
+def mail(**attached: str) -> DocumentChange:
+    """A message with these Markdown files."""
+    message = EmailMessage()
+    message["From"], message["Subject"] = "ada@example.test", "Moving the office"
+    message.set_content("See both papers.")
+    for name, text in attached.items():
+        message.add_attachment(text, subtype="markdown", filename=f"{name}.md")
+    given = change(doc="m/7.eml", body=bytes(message))
+    return given.model_copy(update={"title": None, "content_type": "message/rfc822"})
 
 
 async def prepared(record: DocumentChange, offset: int = 7) -> Mutation:
@@ -175,3 +198,46 @@ def test_a_title_is_found_in_the_change_then_the_document_then_the_doc_id(
 def test_a_title_of_a_page_is_cut_to_what_the_door_allows() -> None:
     page = ParsedDocument("T" * 1_000_000, None, "html", "", ())
     assert title_of(change(title=None), page) == "T" * TITLE_CHARACTERS
+
+
+async def test_a_message_s_attachments_are_parts_with_hashes_of_their_own_title_and_kind() -> None:
+    using = replace(pipeline(), parser=InProcess())
+    content = (await prepare(change_delivery(mail(offer="# Offer\n\nNine euros.", terms="In May.")), using)).content
+    assert content is not None
+    assert (content.title, content.kind) == ("Moving the office", "eml")
+    assert content.parts == (Part(title="offer.md", kind="markdown"), Part(title="terms.md", kind="markdown"))
+    assert [(chunk.part, chunk.heading_path, chunk.text) for chunk in content.chunks[1:]] == [
+        (1, ("Moving the office", "Offer"), "Nine euros."),
+        (2, ("Moving the office",), "In May."),
+    ]
+    assert [(chunk.start, chunk.end) for chunk in content.chunks[1:]] == [(7, 18), (0, 7)]
+    subject = ChunkSubject(
+        document=mail().document,
+        text="In May.",
+        title="terms.md",
+        heading_path=("Moving the office",),
+        kind="markdown",
+        language=content.language,
+        labels=label_list(content.labels),
+    )
+    assert content.chunks[2].hash == chunk_hash(subject)
+
+
+async def test_an_edit_of_one_attachment_embeds_its_chunks_alone() -> None:
+    model = Counting()
+    using = replace(pipeline(model), parser=InProcess())
+    first = await prepare(change_delivery(mail(offer="Nine euros.", terms="In May."), 1), using)
+    model.embedded.clear()
+    second = await prepare(change_delivery(mail(offer="Ten euros.", terms="In May."), 2), using)
+    assert model.embedded == ["offer.md\nMoving the office\nTen euros."]
+    assert first.content is not None
+    assert second.content is not None
+    before, after = ([chunk.hash for chunk in one.content.chunks] for one in (first, second) if one.content)
+    assert (before[0], before[2]) == (after[0], after[2])
+
+
+async def test_a_very_long_name_of_an_attachment_is_cut() -> None:
+    using = replace(pipeline(limit=100_000), parser=InProcess())
+    content = (await prepare(change_delivery(mail(**{"n" * 3000: "In May."})), using)).content
+    assert content is not None
+    assert [len(part.title) for part in content.parts] == [TITLE_CHARACTERS]

@@ -1,8 +1,10 @@
 """What of a change besides its text is treated: title, url and labels; and which kinds each chunk is said to have."""
 
+from dataclasses import replace
+
 import pytest
 
-from schemas.records import DocumentChange
+from schemas.records import DocumentChange, Part
 from schemas.redaction import Kind, Redaction, policy_of
 from streams.core.blocks import BlockKind, ParsedDocument, Piece, assemble
 from streams.core.chunk import Chunk
@@ -115,3 +117,38 @@ def test_the_kinds_of_thousands_of_chunks_under_thousands_of_headings_are_a_matt
         for number, block in enumerate(after.document.blocks[1::2])
     ]
     assert set(after.kinds_of(chunks)) == {("EMAIL",)}
+
+
+def with_attachment(name: str, text: str = "Nothing in here.") -> Treated:
+    given = change(body=b"").model_copy(update={"title": "T", "url": None, "labels": {}})
+    pieces = [Piece(BlockKind.PARAGRAPH, "From: jane.roe@example.com"), Piece(BlockKind.PARAGRAPH, text, part=1)]
+    document = assemble(pieces, title=None, language=None, kind="eml", parts=[Part(title=name, kind="text")])
+    search = search_for(given, STRICT)
+    return treat(given, search, sighted(document, search), TREATMENT)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "kinds"),
+    [
+        ("jane.roe@example.com.txt", "[EMAIL]", ("EMAIL",)),
+        ("Offer for ada@b.example (2).txt", "Offer for [EMAIL] (2).txt", ("EMAIL",)),
+        ("notes.txt", "notes.txt", ()),
+    ],
+)
+def test_an_attachment_s_name_has_no_personal_data_and_its_chunks_say_what_it_had(
+    name: str, shown: str, kinds: tuple[str, ...]
+) -> None:
+    after = with_attachment(name)
+    (part,) = after.document.parts
+    message, text = after.document.blocks
+    pieces = [_piece(message.start, message.end), replace(_piece(text.start, text.end), part=1)]
+    assert (part.title, part.kind) == (shown, "text")
+    assert after.kinds_of(pieces) == [("EMAIL",), kinds]
+    assert sum(count for (kind, _), count in after.counts.items() if kind in kinds) >= len(kinds)
+
+
+def test_a_chunk_of_an_attachment_lies_where_it_does_in_the_attachment_as_parsed() -> None:
+    after = with_attachment("notes.txt", "Ask a@b.example or wait.")
+    block = after.document.blocks[1]
+    assert block.text == "Ask [EMAIL] or wait."
+    assert after.span_of(replace(_piece(block.start, block.end), part=1)) == (0, len("Ask a@b.example or wait."))
