@@ -1,4 +1,4 @@
-"""How many word pieces a text has, without cutting it: for plain ASCII and a tokeniser of BERT's kind, by its words.
+"""How many word pieces a text has, without cutting it: for Latin text and a tokeniser of BERT's kind, by its words.
 
 Such a tokeniser parts words at white space and punctuation before anything else, so a text has as many pieces as its
 words have, and most words have been met before. Cutting chunks asks for little else than numbers.
@@ -15,8 +15,12 @@ from index.embedding.port import Span
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_PLAIN = re.compile(r"[\t\n\r -~]*")
-_WORD = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")
+_LETTERS = "A-Za-z0-9À-ÖØ-öø-ž"
+"""The accented ones become one base letter each, or stay: never white space, punctuation or two words."""
+_MARKS = r"!-/:-@\[-`{-~«»‘’“”–—…"
+"""A word piece each."""
+_PLAIN = re.compile(rf"[\t\n\r \u00a0{_LETTERS}{_MARKS}]*")
+_WORD = re.compile(rf"[{_LETTERS}]+|[{_MARKS}]")
 _REMEMBERED = 50_000
 _LONGEST = 32
 """Characters of a word that is remembered: longer ones hardly come again."""
