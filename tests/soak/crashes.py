@@ -16,7 +16,7 @@ from runtime.settings import Settings
 from schemas.identity import Document
 from tests.acceptance.ledger import AtWork
 from tests.soak import outcome
-from tests.soak.kills import Killer, lanes_of
+from tests.soak.kills import Killer, lanes_of, within
 from tests.soak.scene import Scene, scene
 from tests.soak.watch import Seen, Watcher, watch
 from tests.soak.writers import RowWriter, WebhookWriter, writers_of
@@ -42,6 +42,8 @@ class Plan:
     seed: int
     pause: float = 1.0
     part_seconds: float = 55.0
+    points: str = ""
+    """Only steps whose names begin so are ordered."""
     beside: tuple[str, ...] = ("apply", "apply", "prepare", "hide")
     """Stages that have one more process each, beside the launcher's."""
 
@@ -52,7 +54,8 @@ def run(folder: Path, plan: Plan, say: Say) -> tuple[Mapping[str, object], bool]
     with scene(folder, beside=plan.beside) as made:
         say("the installation runs")
         writers = writers_of(made, plan.seed, plan.pause)
-        killer = Killer(made, plan.seed, lanes_of(made, plan.seed, plan.seconds), part_seconds=plan.part_seconds)
+        lanes = within(lanes_of(made, plan.seed, plan.seconds), plan.points)
+        killer = Killer(made, plan.seed, lanes, part_seconds=plan.part_seconds)
         seen = Seen()
         with watching(made, writers, seen, plan.seed):
             with AtWork(writers) as at_work, killer, _resting(made, writers):
@@ -62,7 +65,8 @@ def run(folder: Path, plan: Plan, say: Say) -> tuple[Mapping[str, object], bool]
             say(f"settled in {outcome.settle(made):.0f} s: comparing")
         checked = outcome.compared_twice(made, writers, killer.store_kills, say)
         found = outcome.summary(made, writers, killer, seen, checked, time.monotonic() - started)
-    return {"command": f"kills --seconds {plan.seconds:g} --seed {plan.seed}", **found}, outcome.is_clean(found)
+    command = f"kills --seconds {plan.seconds:g} --seed {plan.seed} --part-seconds {plan.part_seconds:g}"
+    return {"command": command + (f" --points {plan.points}" if plan.points else ""), **found}, outcome.is_clean(found)
 
 
 def _let_run(

@@ -179,6 +179,13 @@ def lanes_of(scene: Scene, seed: int, seconds: float = 0.0) -> list[Lane]:
     return [writers, rare, *others]
 
 
+def within(lanes: Sequence[Lane], points: str) -> list[Lane]:
+    """These lanes with the points alone whose names begin so; all for an empty text."""
+    for lane in lanes:
+        lane.waves = [kept for wave in lane.waves if (kept := [point for point in wave if point.startswith(points)])]
+    return [lane for lane in lanes if lane.waves]
+
+
 def slice_of(scene: Scene, seed: int) -> list[Lane]:
     """Some of the points, each once, for a run of a minute or two; every stage is among them."""
     commits = (Point.TAKE_OVER_2, Point.TAKE_OVER_4, Point.COMMIT_3, Point.COMMIT_4, Point.COMMIT_5, Point.COMMIT_7)

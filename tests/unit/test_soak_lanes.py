@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 from runtime.faults import Action, Faults, Point, Reached
-from tests.soak.kills import Lane, News
+from tests.soak.kills import Lane, News, within
 from tests.soak.outcome import waits
 
 POINTS = (Point.HIDE_1, Point.HIDE_2)
@@ -95,3 +95,9 @@ def test_a_take_over_is_waited_for_from_the_last_thing_that_ended() -> None:
     assert waits([(20.0, 1), (25.0, 9)], taken) == [5.0]
     assert waits([(20.0, 1), (22.0, 2)], taken) == [8.0, 9.0]
     assert waits([(20.0, 7), (40.0, 3)], taken) == []
+
+
+def test_orders_can_be_kept_to_steps_of_one_protocol(tmp_path: Path) -> None:
+    lanes = [lane(tmp_path), lane(tmp_path, waves=((Point.SWEEP_1, Point.HIDE_2), (Point.HIDE_1,)))]
+    assert [one.waves for one in within(lanes, "sweep")] == [[[Point.SWEEP_1]]]
+    assert within(lanes, "door") == []
