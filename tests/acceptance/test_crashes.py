@@ -24,7 +24,7 @@ def test_whatever_step_a_process_dies_or_sleeps_at_nothing_is_lost_doubled_or_se
         killer = Killer(made, SEED, slice_of(made, SEED), parts=PARTS, part_seconds=12.0, parts_once=True)
         with watching(made, writers, seen, SEED):
             with AtWork(writers) as at_work, killer:
-                eventually("every chosen step was reached", lambda: at_work.goes_on() and killer.is_done, 180.0)
+                eventually("every chosen step was reached", lambda: at_work.goes_on() and killer.is_done, 400.0)
             outcome.settle(made, 240.0)
         checked = outcome.compared(made, writers, killer.store_kills)
         judged = outcome.judged_reads(made, writers, seen, killer.store_kills)
