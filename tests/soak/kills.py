@@ -25,10 +25,10 @@ _ROWS_SECONDS = 5.0
 _TAKE_OVERS = tuple(point for point in Point if point.startswith("take_over."))
 _COMMITS = tuple(point for point in Point if point.startswith("commit."))
 _SWEEPS = tuple(point for point in Point if point.startswith("sweep."))
-_RARE = tuple(point for point in _SWEEPS if point is not Point.SWEEP_1)
-"""Passed 20 s after a take-over, where history ends, or where rows of the dead are left: where nobody dies for a while.
+_SOON = (*_TAKE_OVERS, *_COMMITS)
+"""Passed at once after a rebalance; the sweep's later steps 20 s after a take-over, where history ends, or where rows
+of the dead are left: where nobody dies for a while.
 """
-_SOON = (*_TAKE_OVERS, *_COMMITS, Point.SWEEP_1)
 _REST_EVERY = 4
 """Every so many minutes is one in which nobody is killed at the points that come often."""
 _TIMES = 6
@@ -130,7 +130,7 @@ class Lane:
         if self.also is not None and now >= self.also_at:
             faults, self.also_at = self.also, now + self.also_seconds
         # A process passes a step of take-over once after each rebalance: the second time is 10 s later.
-        times = 1 if point in _TAKE_OVERS or point in _RARE else self.dice.choice((1, 1, 1, 2))
+        times = 1 if point in _TAKE_OVERS or point in _SWEEPS else self.dice.choice((1, 1, 1, 2))
         faults.order(self.process, point, action, times)
         self.outstanding[point] = faults, now + self.patience
 
@@ -157,7 +157,7 @@ def lanes_of(scene: Scene, seed: int, seconds: float = 0.0) -> list[Lane]:
         also=scene.launched,
         rests=True,
     )
-    rare = Lane(scene.beside, "apply", (_RARE,), dice("rare"), gap=0.2, width=len(_RARE), patience=600.0)
+    rare = Lane(scene.beside, "apply", (_SWEEPS,), dice("rare"), gap=0.2, width=len(_SWEEPS), patience=600.0)
 
     def is_ready(name: str) -> bool:
         return scene.installation.unit(name).state is State.READY
@@ -195,7 +195,7 @@ def slice_of(scene: Scene, seed: int) -> list[Lane]:
         "ingest": (Point.DOOR_2,),
         "capture": (Point.DOOR_2,),
     }
-    lanes = [lane for lane in lanes_of(scene, seed) if lane.waves != (_RARE,)]
+    lanes = [lane for lane in lanes_of(scene, seed) if lane.waves != (_SWEEPS,)]
     for lane in lanes:
         lane.rests = False
         lane.waves, lane.once, lane.also = (waves.get(lane.process, commits),), True, None
