@@ -155,6 +155,11 @@ class DocumentRow:
             return any(principal in principals for principal in self.hide_acl)
         return True
 
+    @property
+    def weight(self) -> int:
+        """About how much memory it takes, in manifest entries."""
+        return 8 + len(self.manifest) + len(self.superseded) + len(self.parts)
+
     def whole(self, part: int) -> Part:
         """What a chunk of this part is a chunk of, by its title and kind: of part 0 the document itself."""
         return self.parts[part - 1] if part > 0 else Part(title=self.title, kind=self.kind)

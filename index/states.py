@@ -117,16 +117,16 @@ class NewestStates:
             documents = [document for document in self._kept if document.tenant == tenant]
         for document in documents:
             row = self._kept.pop(document, None)
-            self._used -= 0 if row is None else _weight(row)
+            self._used -= 0 if row is None else row.weight
 
     def _keep(self, rows: Mapping[Document, DocumentRow]) -> None:
         for document, row in rows.items():
             if document not in self._kept:
                 self._kept[document] = row
-                self._used += _weight(row)
+                self._used += row.weight
         while self._used > self._room:
             _, oldest = self._kept.popitem(last=False)
-            self._used -= _weight(oldest)
+            self._used -= oldest.weight
 
 
 def _is_same(one: Published | None, other: Published) -> bool:
@@ -136,7 +136,3 @@ def _is_same(one: Published | None, other: Published) -> bool:
         other.head.epoch,
         other.head.earlier,
     )
-
-
-def _weight(row: DocumentRow) -> int:
-    return 8 + len(row.manifest) + len(row.superseded) + len(row.parts)

@@ -102,10 +102,10 @@ class NewestRows:
                 self._kept.move_to_end(row.id)
             else:
                 self._kept[row.id] = row
-                self._used += _weight(row)
+                self._used += row.weight
         while self._used > self._room:
             _, oldest = self._kept.popitem(last=False)
-            self._used -= _weight(oldest)
+            self._used -= oldest.weight
 
 
 def _place(row: Found) -> _Place:
@@ -120,7 +120,3 @@ def _newest(places: Sequence[_Place]) -> list[_Place]:
 
 def _closed_at(row: DocumentRow, to_seq: Seq) -> DocumentRow:
     return row if row.to_seq == to_seq else replace(row, to_seq=to_seq)
-
-
-def _weight(row: DocumentRow) -> int:
-    return 8 + len(row.manifest) + len(row.superseded) + len(row.parts)
