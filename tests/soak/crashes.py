@@ -98,11 +98,11 @@ def _let_run(
 @contextmanager
 def _resting(made: Scene, writers: Sequence[WebhookWriter | RowWriter]) -> Iterator[None]:
     """Let writers rest while too much waits, until the end of `with`."""
-    end = threading.Event()
+    end, waiting = threading.Event(), outcome.waiting_in(made)
 
     def look() -> None:
         while not end.wait(_LOOK_SECONDS):
-            if (found := outcome.waiting(made)) is None:
+            if (found := waiting()) is None:
                 continue
             for writer in writers:
                 (writer.rests.set if found > _MOST_WAITING else writer.rests.clear)()

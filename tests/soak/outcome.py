@@ -35,19 +35,19 @@ def settle(scene: Scene, seconds: float = 3600.0) -> float:
     """Wait until everything in the log is applied, the captured table's last row included; how long it took."""
     started = time.monotonic()
     eventually("the last row is captured", lambda: _has_last_row(scene), seconds)
-    quiet = 0
+    waiting, quiet = waiting_in(scene), 0
 
     def is_settled() -> bool:
         nonlocal quiet
-        quiet = 0 if waiting(scene) != 0 else quiet + 1
+        quiet = 0 if waiting() != 0 else quiet + 1
         return quiet >= 10
 
     eventually("everything is applied", is_settled, seconds)
     return time.monotonic() - started
 
 
-def waiting(scene: Scene) -> int | None:
-    """Records that a stage has not acknowledged; None while Kafka does not say."""
+def waiting_in(scene: Scene) -> Callable[[], int | None]:
+    """Tells how many records no stage has acknowledged; None while Kafka does not say."""
     settings = scene.installation.settings
     identity = IndexIdentity(settings.generation, settings.incarnation)
     groups = {
@@ -58,10 +58,14 @@ def waiting(scene: Scene) -> int | None:
         hides_group(identity): HIDES,
     }
     admin = KafkaAdmin(settings)
-    try:
-        return sum(sum(admin.lag(group, topic).values()) for group, topic in groups.items())
-    except TransientError:
-        return None
+
+    def waiting() -> int | None:
+        try:
+            return sum(sum(admin.lag(group, topic).values()) for group, topic in groups.items())
+        except TransientError:
+            return None
+
+    return waiting
 
 
 def _has_last_row(scene: Scene) -> bool:
