@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -17,22 +17,13 @@ import pytest
 
 from infra.local.children import Command
 from infra.local.parts import Place
-from infra.local.stack import Stack
 from infra.local.weaviate import Weaviate
 from schemas.errors import TransientError
-from tests.integration.outage_site import Site, running_site
+from tests.integration.outage_site import Site
 from tests.integration.outages import is_taken, kafka_away, store_away
 from tests.integration.streams_bench import eventually
 
 pytestmark = [pytest.mark.parts, pytest.mark.soak, pytest.mark.timeout(280)]
-
-
-@pytest.fixture(scope="module")
-def site(
-    parts: Stack, stack_environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    with running_site(stack_environment, tmp_path_factory.mktemp("outages"), parts) as started:
-        yield started
 
 
 def test_while_the_store_is_away_everything_is_refused_in_time_and_afterwards_caught_up(site: Site) -> None:

@@ -9,7 +9,6 @@ import json
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from index.model import IndexIdentity
 from index.reader import Reader
 from index.weaviate import open_index
 from index.weaviate.schema import Collections
-from infra.local.stack import Stack
 from runtime.clock import SystemClock
 from runtime.metrics import Metrics
 from runtime.settings import Settings
@@ -31,19 +29,11 @@ from streams.app import build_app
 from streams.core.progress import Limits
 from streams.process import StageProcess, StuckError
 from streams.window import Delivery, Lease, Window
-from tests.integration.outage_site import Site, running_site
+from tests.integration.outage_site import Site
 from tests.integration.outages import kafka_away, store_away
 from tests.integration.streams_bench import TENANT, StageRun, eventually
 
 pytestmark = [pytest.mark.parts, pytest.mark.timeout(280)]
-
-
-@pytest.fixture(scope="module")
-def site(
-    parts: Stack, stack_environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Site]:
-    with running_site(stack_environment, tmp_path_factory.mktemp("outages"), parts) as started:
-        yield started
 
 
 def test_while_the_store_hangs_everything_is_refused_in_time_and_afterwards_caught_up(site: Site) -> None:

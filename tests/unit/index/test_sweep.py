@@ -11,15 +11,9 @@ from index.writer import SupersededError
 from tests.unit.index.fakes import (
     TENANT,
     doc,
-    new_index,
     question,
 )
 from tests.unit.index.house import AGES, HOURS, WAIT, House
-
-
-@pytest.fixture
-async def house() -> House:
-    return House(await new_index())
 
 
 async def test_superseded_rows_are_closed_after_twice_the_longest_read_and_not_before(house: House) -> None:

@@ -19,14 +19,8 @@ from tests.unit.index.fakes import (
     FailAt,
     Tapped,
     mutation,
-    new_index,
 )
 from tests.unit.index.house import House, drain
-
-
-@pytest.fixture
-async def house() -> House:
-    return House(await new_index())
 
 
 @pytest.mark.parametrize("applied", [False, True])

@@ -23,11 +23,6 @@ from tests.unit.index.fakes import (
 from tests.unit.index.house import AGES, HOURS, WAIT, House, drain
 
 
-@pytest.fixture
-async def house() -> House:
-    return House(await new_index())
-
-
 @dataclass
 class Slow:
     """Every call takes its time."""

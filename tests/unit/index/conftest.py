@@ -1,0 +1,11 @@
+"""What several tests of the index begin with."""
+
+import pytest
+
+from tests.unit.index.fakes import new_index
+from tests.unit.index.house import House
+
+
+@pytest.fixture
+async def house() -> House:
+    return House(await new_index())
