@@ -147,13 +147,15 @@ class MemoryIndex:
         rows = [row.document for row in self._shard(tenant).documents.values() if after < row.from_seq <= at_most]
         return frozenset(rows) if len(rows) <= limit else None
 
-    async def rows_of_mutation(self, document: Document, mutation: Coordinates) -> tuple[DocumentRow, ...]:
-        """Rows of one document that were made of this record."""
-        return _newest_first(
-            row
-            for row in self._shard(document.tenant).documents.values()
-            if row.document == document and row.mutation == mutation
-        )
+    async def rows_made_of(
+        self, tenant: Tenant, records: Mapping[Document, Coordinates]
+    ) -> Mapping[Document, tuple[DocumentRow, ...]]:
+        """Rows of each document that were made of this record, newest first; one without any is missing."""
+        made: dict[Document, list[DocumentRow]] = defaultdict(list)
+        for row in self._shard(tenant).documents.values():
+            if records.get(row.document) == row.mutation:
+                made[row.document].append(row)
+        return {document: _newest_first(rows) for document, rows in made.items()}
 
     async def source_rows(self, tenant: Tenant, source: Source) -> AsyncIterator[DocumentRow]:
         """Every document row of a source."""

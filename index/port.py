@@ -153,8 +153,10 @@ class VersionedIndex(Protocol):
     ) -> frozenset[Document] | None:
         """Documents with a row, valid or not, of after < from_seq <= at_most; None: over `limit` rows."""
 
-    async def rows_of_mutation(self, document: Document, mutation: Coordinates) -> tuple[DocumentRow, ...]:
-        """Rows of one document that were made of this record."""
+    async def rows_made_of(
+        self, tenant: Tenant, records: Mapping[Document, Coordinates]
+    ) -> Mapping[Document, tuple[DocumentRow, ...]]:
+        """Rows of each document that were made of this record, newest first; one without any is missing."""
 
     def source_rows(self, tenant: Tenant, source: Source) -> AsyncIterator[DocumentRow]:
         """Every document row of a source, in no order."""

@@ -287,20 +287,26 @@ class TenantWriter:
         settled: dict[int, Outcome] = {}
         steps: dict[int, Step] = {}
         endangered: dict[int, Endangered] = {}
-        for place, item in enumerate(batch):
-            previous, mark = states.get(item.document), item.again
+        plans = [await self._plan(states.get(item.document), item) for item in batch]
+        known = await self._redelivered(
+            published,
+            states,
+            [
+                item
+                for item, wanted in zip(batch, plans, strict=True)
+                if item.again or isinstance(wanted, NothingChanges)
+            ],
+        )
+        for place, (item, wanted) in enumerate(zip(batch, plans, strict=True)):
+            previous = states.get(item.document)
             if (state := await self._endangered(published, previous, item)) is not None:
                 endangered[place] = state
-            match await self._plan(previous, item):
-                case NothingChanges(conflict=conflict):
-                    again = await self._redelivered(published, previous, item)
-                    settled[place] = again or Unchanged(conflict)
-                case Plan() as wanted:
-                    again = await self._redelivered(published, previous, item) if mark else None
-                    if again is None:
-                        steps[place] = Step(item, previous, wanted)
-                    else:
-                        settled[place] = again
+            if (again := known.get(item.document)) is not None:
+                settled[place] = again
+            elif isinstance(wanted, Plan):
+                steps[place] = Step(item, previous, wanted)
+            else:
+                settled[place] = Unchanged(wanted.conflict)
         return settled, steps, endangered
 
     async def _endangered(self, published: Published, previous: DocumentRow | None, item: Item) -> Endangered | None:
@@ -314,8 +320,8 @@ class TenantWriter:
         made = previous
         if previous.mutation.topic == HIDES:  # which says nothing about where mutations have come from
             at = item.at.model_copy(update={"offset": previous.mutation_high})
-            rows = await self._index.rows_of_mutation(item.document, at)
-            made = next((row for row in rows if published.is_valid(row)), previous)
+            rows = await self._index.rows_made_of(self._tenant, {item.document: at})
+            made = next((row for row in rows.get(item.document, ()) if published.is_valid(row)), previous)
         change = item.mutation.change
         # Its own row, where it moved the other register, is no sign that it was dealt with before.
         is_behind = made.change.partition == change.partition and made.change.offset <= change.offset
@@ -330,19 +336,20 @@ class TenantWriter:
     async def _states(self, published: Published, documents: Collection[Document]) -> Mapping[Document, DocumentRow]:
         return await states_at(self._index, published, self._tenant, documents, published.seq)
 
-    async def _redelivered(self, published: Published, previous: DocumentRow | None, item: Item) -> Redelivered | None:
+    async def _redelivered(
+        self, published: Published, states: Mapping[Document, DocumentRow], items: Sequence[Item]
+    ) -> Mapping[Document, Redelivered]:
         """The fence: what already has a valid document row is not written again. Only what changes nothing may have
-        one: its registers, or the hide registers, hold its version since.
+        one: its registers, or the hide registers, hold its version since. One read for all: hides, which have no high
+        mark to be known by, come late in numbers.
         """
-        if previous is None:
-            return None
-        if isinstance(item, PositionedMutation) and item.at.offset > previous.mutation_high:
-            return None
-        for row in await self._index.rows_of_mutation(item.document, item.at):
-            if published.is_valid(row):
-                before = await state_before(self._index, published, row.document, row.from_seq)
-                return Redelivered(commit_of(self._index.identity, row, before))
-        return None
+        asked = {item.document: item.at for item in items if _may_have_row(states.get(item.document), item)}
+        known: dict[Document, Redelivered] = {}
+        for document, rows in (await self._index.rows_made_of(self._tenant, asked)).items():
+            if (row := next((row for row in rows if published.is_valid(row)), None)) is not None:
+                before = await state_before(self._index, published, document, row.from_seq)
+                known[document] = Redelivered(commit_of(self._index.identity, row, before))
+        return known
 
     async def _insert_chunks(
         self, head: Head, steps: Sequence[Step], waiting: Waiting
@@ -392,3 +399,8 @@ class TenantWriter:
         if not wanted:
             return {}
         return await self._index.chunks(self._tenant, wanted, vectors=True)
+
+
+def _may_have_row(previous: DocumentRow | None, item: Item) -> bool:
+    """Whether the document may have a row that was made of this record."""
+    return previous is not None and (isinstance(item, PositionedHide) or item.at.offset <= previous.mutation_high)

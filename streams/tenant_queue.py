@@ -1,5 +1,6 @@
 """One tenant's mutations and hides during one lease, and its writer: commits what queued up while the last commit ran,
-hides first, and sweeps in between.
+hides first (some commits of them in a row at most, and then those that come in while mutations are written), and
+sweeps in between.
 
 What follows a failure is decided in streams.core.retry. While the store is away everything waits. A hide that the store
 refuses is told to the operator, kept as a dead letter so that those behind it go on, and still tried again for as long
@@ -28,6 +29,10 @@ _REFUSED_SECONDS = 30.0
 _SWEEP_AGAIN_SECONDS = 5.0
 _SWEEP_SECONDS = 1.0
 """Longest of a run, of which readers of history wait for the end."""
+_HIDES_IN_A_ROW = 4
+"""Commits of hides, one after the other, before a batch of mutations that waits: a backlog of hides, which only
+mutations can settle for good, must not hold them up for as long as it lasts.
+"""
 _NONE_YET = Failures()
 _TRIED_TOGETHER = Failures(permanent=1)
 
@@ -180,7 +185,7 @@ class TenantQueue:
         return await entry.done
 
     async def hide(self, item: PositionedHide, delivery: Delivery) -> Outcome | DeadLettered:
-        """Queue a hide before all mutations, and wait for its outcome; else as `commit`."""
+        """Queue a hide before the mutations that wait, and wait for its outcome; else as `commit`."""
         entry = Entry(item, delivery, asyncio.get_running_loop().create_future())
         self._hides.add(item, entry)
         self._start()
@@ -204,10 +209,9 @@ class TenantQueue:
 
     async def _run(self) -> None:
         while True:
-            await self._hide_first()
             if self._waiting:
                 await self._hand_over(self._next_batch())
-                await self._hide_first()
+            await self._hide_some()
             await self._begin_histories()
             await self._sweep()
             if self._is_idle():
@@ -263,9 +267,11 @@ class TenantQueue:
             self._sweep_at = monotonic() + swept.next_in
             self._hooks.on_sweep(swept, monotonic() - started)
 
-    async def _hide_first(self) -> None:
-        while batch := self._hides.next_batch():
-            await self._hand_over(batch)
+    async def _hide_some(self) -> None:
+        for _ in range(_HIDES_IN_A_ROW):
+            if not self._hides:
+                return
+            await self._hand_over(self._hides.next_batch())
 
     async def _hand_over(self, batch: Sequence[Entry]) -> None:
         try:
@@ -289,7 +295,7 @@ class TenantQueue:
         """Try until every entry of the batch has its outcome."""
         while True:
             if isinstance(batch[0].item, PositionedMutation):
-                await self._hide_first()
+                await self._hide_some()
             if self._lease.is_ending:
                 raise LeaseEndedError
             try:

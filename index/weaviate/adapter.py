@@ -1,6 +1,7 @@
 """The versioned index in Weaviate (design §5): the port's questions as queries, its rows as rows of its collections."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
 from index.manifest import ChunkId
@@ -171,14 +172,21 @@ class WeaviateIndex:
             return None
         return frozenset(codec.document_of_key(str(row.properties["document"])) for row in found)
 
-    async def rows_of_mutation(self, document: Document, mutation: Coordinates) -> tuple[DocumentRow, ...]:
-        """Rows of one document that were made of this record."""
-        found = await self._documents(
-            document.tenant,
-            Condition("document", Operator.EQUAL, document.key),
-            Condition("mutation", Operator.EQUAL, str(mutation)),
-        )
-        return _newest_first(found)
+    async def rows_made_of(
+        self, tenant: Tenant, records: Mapping[Document, Coordinates]
+    ) -> Mapping[Document, tuple[DocumentRow, ...]]:
+        """Rows of each document that were made of this record, newest first; one without any is missing."""
+        if not records:
+            return {}
+        made: dict[Document, list[DocumentRow]] = defaultdict(list)
+        for row in await self._documents(
+            tenant,
+            Condition("document", Operator.ANY_OF, tuple(document.key for document in records)),
+            Condition("mutation", Operator.ANY_OF, tuple(str(at) for at in records.values())),
+        ):
+            if records.get(row.document) == row.mutation:
+                made[row.document].append(row)
+        return {document: _newest_first(rows) for document, rows in made.items()}
 
     async def source_rows(self, tenant: Tenant, source: Source) -> AsyncIterator[DocumentRow]:
         """Every document row of a source, in no order: pages of the whole shard, because a filter cannot be paged."""

@@ -79,7 +79,7 @@ async def test_a_closed_document_row_is_in_force_until_its_end_and_stays_in_the_
     assert await index.document_rows(tenant, [of], at=5) == {of: (closed,)}
     assert await index.document_rows(tenant, [of], at=6) == {of: (second,)}
     assert await index.document_history(of, limit=9) == (second, closed)
-    assert await index.rows_of_mutation(of, first.mutation) == (closed,)
+    assert await index.rows_made_of(tenant, {of: first.mutation}) == {of: (closed,)}
 
 
 async def test_places_are_those_of_a_stretch_oldest_first(index: VersionedIndex, tenant: Tenant) -> None:

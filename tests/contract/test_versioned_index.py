@@ -255,7 +255,7 @@ async def test_odd_names_are_told_apart_exactly(index: VersionedIndex, tenant: T
     await index.insert_documents(tenant, [row, *(document_row(other, 1) for other in near)])
     assert await index.document_rows(tenant, [of], at=1) == {of: (row,)}
     assert await index.document_history(of, limit=5) == (row,)
-    assert await index.rows_of_mutation(of, row.mutation) == (row,)
+    assert await index.rows_made_of(tenant, {of: row.mutation}) == {of: (row,)}
 
 
 async def test_documents_whose_names_differ_only_in_source_or_end_are_other_documents(
@@ -313,12 +313,16 @@ async def test_rows_at_a_seq_are_of_every_epoch(index: VersionedIndex, tenant: T
 async def test_rows_of_a_mutation_are_found_by_its_coordinates(index: VersionedIndex, tenant: Tenant) -> None:
     of = document(tenant)
     at = Coordinates(topic="index.mutations.g1", partition=1, offset=40)
-    made = document_row(of, 1, mutation=at)
+    made, again = document_row(of, 1, mutation=at), document_row(of, 2, epoch=2, mutation=at)
+    other, elsewhere = document(tenant, "b"), Coordinates(topic="index.mutations.g1", partition=1, offset=4)
+    others = document_row(other, 4, mutation=elsewhere)
     await index.insert_documents(
-        tenant, [made, document_row(of, 2), document_row(document(tenant, "b"), 3, mutation=at)]
+        tenant, [made, again, document_row(of, 3), document_row(document(tenant, "c"), 5, mutation=at), others]
     )
-    assert await index.rows_of_mutation(of, at) == (made,)
-    assert await index.rows_of_mutation(of, Coordinates(topic="index.mutations.g1", partition=1, offset=4)) == ()
+    assert await index.rows_made_of(tenant, {of: at}) == {of: (again, made)}
+    assert await index.rows_made_of(tenant, {of: at, other: elsewhere}) == {of: (again, made), other: (others,)}
+    assert await index.rows_made_of(tenant, {of: elsewhere, other: at}) == {}
+    assert await index.rows_made_of(tenant, {}) == {}
 
 
 async def test_every_row_of_a_source_is_listed_once(index: VersionedIndex, tenant: Tenant) -> None:

@@ -29,8 +29,10 @@ _SOON = (*_TAKE_OVERS, *_COMMITS)
 """Passed at once after a rebalance; the sweep's later steps 20 s after a take-over, where history ends, or where rows
 of the dead are left: where nobody dies for a while.
 """
-_REST_EVERY = 4
-"""Every so many minutes is one in which nobody is killed at the points that come often."""
+_REST_EVERY, _RESTS = 5, 2
+"""Of every five minutes two in which nobody is killed at the points that come often."""
+_ALSO_SECONDS = 45.0
+"""From one order for a process that may not die often to the next."""
 _TIMES = 6
 _DOORS = (Point.DOOR_1, Point.DOOR_2, Point.DOOR_3)
 _CAPTURED_DOORS = (Point.DOOR_1, Point.DOOR_2, Point.DOOR_3)
@@ -49,6 +51,20 @@ STAGES: dict[str, tuple[Point, ...]] = {
 
 News = tuple[Faults, Reached]
 """What happened, by whose order."""
+
+
+@dataclass
+class Order:
+    """What is to happen at one point, at whichever of these places reaches it first."""
+
+    places: list[Faults]
+    since: float
+    action: Action
+
+    def withdraw(self, process: str, point: Point, *, but: Faults | None = None) -> bool:
+        """Whether it will happen nowhere any more (but there)."""
+        withdrawn = [place.withdraw(process, point) for place in self.places if place is not but]
+        return all(withdrawn)
 
 
 @dataclass
@@ -73,10 +89,11 @@ class Lane:
     once: bool = False
     """Whether it is over when every point of every wave was reached."""
     also: Faults | None = None
-    """Orders for a process of the same stage that may die less often: one in `also_seconds`."""
-    also_seconds: float = 45.0
+    """Orders for a process of the same stage that may die less often."""
+    also_after: float = 0.0
+    """Seconds that an order has to go unreached before it is for that process too; 0: some are for it alone."""
     also_at: float = 0.0
-    outstanding: dict[Point, tuple[Faults, float]] = field(default_factory=dict)
+    outstanding: dict[Point, "Order"] = field(default_factory=dict)
     queue: deque[Point] = field(default_factory=deque)
     ordered: int = 0
     given_up: Counter[Point] = field(default_factory=Counter)
@@ -89,18 +106,21 @@ class Lane:
         """Look at what happened, give up what does not, order what is next."""
         for faults, each in news:
             ordered = self.outstanding.get(each.point)
-            if each.process == self.process and ordered is not None and ordered[0] is faults:
+            if each.process == self.process and ordered is not None and faults in ordered.places:
+                ordered.withdraw(self.process, each.point, but=faults)
                 del self.outstanding[each.point]
                 self.reached[each.point] += 1
                 self.killed[each.point] += each.action is Action.KILL
                 self.next_at = now + max(self.gap, self.spacing)
         if now >= self.next_at - self.gap and not self.is_up():
             self.next_at = now + self.gap
-        for point, (faults, until) in list(self.outstanding.items()):
-            if now > until and faults.withdraw(self.process, point):
+        for point, order in list(self.outstanding.items()):
+            if now > order.since + self.patience and order.withdraw(self.process, point):
                 del self.outstanding[point]
                 self.given_up[point] += 1
-        if self.rests and int(now / 60) % _REST_EVERY == 0:
+            elif self.also_after and now > order.since + self.also_after:
+                self._order_also(point, order, now)
+        if self.rests and int(now / 60) % _REST_EVERY < _RESTS:
             return
         while len(self.outstanding) < self.width and now >= self.next_at:
             if not self.queue:
@@ -126,18 +146,25 @@ class Lane:
             return
         self.ordered += 1
         action = Action.STOP if self.ordered % self.stops_every == 0 else Action.KILL
-        faults = self.faults
-        if self.also is not None and now >= self.also_at:
-            faults, self.also_at = self.also, now + self.also_seconds
+        place = self.faults
+        if self.also is not None and not self.also_after and now >= self.also_at:
+            place, self.also_at = self.also, now + _ALSO_SECONDS
         # A process passes a step of take-over once after each rebalance: the second time is 10 s later.
         times = 1 if point in _TAKE_OVERS or point in _SWEEPS else self.dice.choice((1, 1, 1, 2))
-        faults.order(self.process, point, action, times)
-        self.outstanding[point] = faults, now + self.patience
+        place.order(self.process, point, action, times)
+        self.outstanding[point] = Order([place], now, action)
+
+    def _order_also(self, point: Point, order: Order, now: float) -> None:
+        """Where the partitions that would come to it stay with the other process."""
+        if self.also is not None and self.also not in order.places and now >= self.also_at:
+            self.also_at = now + _ALSO_SECONDS
+            self.also.order(self.process, point, order.action)
+            order.places.append(self.also)
 
     def withdraw(self) -> None:
         """Nothing more."""
-        for point, (faults, _) in self.outstanding.items():
-            faults.withdraw(self.process, point)
+        for point, order in self.outstanding.items():
+            order.withdraw(self.process, point)
 
 
 def lanes_of(scene: Scene, seed: int, seconds: float = 0.0) -> list[Lane]:
@@ -157,7 +184,17 @@ def lanes_of(scene: Scene, seed: int, seconds: float = 0.0) -> list[Lane]:
         also=scene.launched,
         rests=True,
     )
-    rare = Lane(scene.beside, "apply", (_SWEEPS,), dice("rare"), gap=0.2, width=len(_SWEEPS), patience=600.0)
+    rare = Lane(
+        scene.beside,
+        "apply",
+        (_SWEEPS,),
+        dice("rare"),
+        gap=0.2,
+        width=len(_SWEEPS),
+        patience=600.0,
+        also=scene.launched,
+        also_after=60.0,
+    )
 
     def is_ready(name: str) -> bool:
         return scene.installation.unit(name).state is State.READY

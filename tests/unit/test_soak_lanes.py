@@ -101,3 +101,24 @@ def test_orders_can_be_kept_to_steps_of_one_protocol(tmp_path: Path) -> None:
     lanes = [lane(tmp_path), lane(tmp_path, waves=((Point.SWEEP_1, Point.HIDE_2), (Point.HIDE_1,)))]
     assert [one.waves for one in within(lanes, "sweep")] == [[[Point.SWEEP_1]]]
     assert within(lanes, "door") == []
+
+
+def test_what_is_not_reached_for_long_is_ordered_at_the_other_place_too(tmp_path: Path) -> None:
+    other = Faults(tmp_path / "other")
+    one = lane(tmp_path / "one", also=other, also_after=60.0, patience=600.0, width=2, stops_every=1000)
+    one.tick(0.0, [])
+    one.tick(60.0, [])
+    assert ordered(other) == set()
+    one.tick(60.1, [])
+    (first,) = ordered(other)
+    assert ordered(one.faults) == {*POINTS}
+    one.tick(100.0, [])
+    assert ordered(other) == {first}
+    assert other.take("hide", first, Action.KILL)
+    one.tick(104.0, [(other, Reached("hide", first, Action.KILL, 1, 0.0))])
+    assert ordered(one.faults) == {*POINTS} - {first}
+    assert one.killed[first] == 1
+    one.tick(106.0, [])
+    assert ordered(other) == {*POINTS} - {first}
+    one.withdraw()
+    assert ordered(other) == ordered(one.faults) == set()

@@ -37,13 +37,15 @@ class SlicingWriter:
     errors: list[Exception] = field(default_factory=list)
     errors_between: list[Exception] = field(default_factory=list)
     refused: frozenset[str] = frozenset()
+    takes: bool = True
+    """Whether it takes hides in between."""
 
     async def commit(self, batch: Sequence[Item], waiting: Waiting) -> Sequence[Outcome]:
         names = [str(item.document.doc_id) for item in batch]
         if not isinstance(batch[0], PositionedHide):
             if self.gate is not None:
                 await self.gate
-            while hides := waiting.take():
+            while self.takes and (hides := waiting.take()):
                 if self.errors_between:
                     raise self.errors_between.pop(0)
                 self.commits.append([f"between: {item.document.doc_id}" for item in hides])
@@ -107,6 +109,18 @@ async def test_hides_are_committed_before_all_mutations_that_wait() -> None:
     bench.hide("c"), bench.hide("d", 1)
     assert await bench.all_done() == [DONE] * 4
     assert bench.writer.commits == [["c", "d"], ["a", "b"]]
+
+
+async def test_a_backlog_of_hides_does_not_hold_up_the_mutations_for_as_long_as_it_lasts() -> None:
+    bench = Bench(SlicingWriter(takes=False))
+    changed = bench.mutate("a")
+    for number in range(64 * 12):
+        bench.hide(f"h{number}", number)
+    assert await changed == DONE
+    ahead = bench.writer.commits.index(["a"])
+    assert ahead == 4
+    await bench.all_done()
+    assert sum(len(names) for names in bench.writer.commits) == 64 * 12 + 1
 
 
 async def test_a_hide_does_not_wait_for_a_batch_that_is_being_written() -> None:
