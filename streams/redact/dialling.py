@@ -43,6 +43,13 @@ def is_dialled_from_abroad(value: str) -> bool:
     return phonenumbers.is_valid_number(number)
 
 
+def prepare() -> None:
+    """Compile what numbers look like at home: 0.2 s of one core, otherwise of the first documents with a number."""
+    for regions in (_ITALY, *_regions_by_prefix().values()):
+        for length in range(_SHORTEST, _LONGEST + 1):
+            _numbers(regions, length)
+
+
 def _national(digits: str) -> Iterator[tuple[tuple[str, ...], str]]:
     """The number without what is dialled before it within a country, and the countries in which that is so."""
     if _SHORTEST <= len(digits) <= _LONGEST:

@@ -42,6 +42,10 @@ def warm_up(kinds: tuple[Kind, ...]) -> None:
     search = Search(kinds=kinds)
     document = ParsedDocument(None, None, "text", "Jane Roe, jane@example.com, +49 30 901820, 10.0.0.1", ())
     sighted(document, search)
+    if Kind.PHONE in kinds:
+        from streams.redact import dialling
+
+        dialling.prepare()
 
 
 def _findings(text: str, search: Search) -> Iterator[Finding]:
