@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import faust
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import IllegalGenerationError, IllegalStateError, UnknownMemberIdError
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
@@ -59,9 +60,39 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
         return consumer
 
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        return cast("Mapping[TP, int]", await self.call_thread(seek_to_acknowledged, self._ensure_consumer()))
+
+
+async def seek_to_acknowledged(consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, int | None]:
+    """Seek every partition to what its group has acknowledged, to its beginning where that is nothing.
+
+    Faust throws away what it has fetched when a rebalance begins or has not ended yet, and seeks back; aiokafka leaves
+    a partition of which nothing is acknowledged where it is, behind what was thrown away: those records were lost.
+    """
+    acknowledged = cast("dict[TopicPartition, int | None]", await consumer.seek_to_committed())
+    never = {partition for partition, offset in acknowledged.items() if not offset} & consumer.assignment()
+    if never:
+        await consumer.seek_to_beginning(*never)
+    return acknowledged
+
+
+_IN_A_REBALANCE = (AssertionError, IllegalStateError, IllegalGenerationError, UnknownMemberIdError)
+"""What a seek fails with when the partitions are somebody else's by now: the end of the rebalance seeks again."""
+
 
 class _Consumer(driver.Consumer):
     logger = _LOGGER
+
+    async def perform_seek(self) -> None:
+        """Faust goes on where this fails, behind what it has thrown away."""
+        try:
+            await super().perform_seek()
+        except _IN_A_REBALANCE:
+            raise
+        except Exception as error:
+            cast("StageApp", self.app).crash_soon(error)
+            raise
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)

@@ -36,6 +36,7 @@ _NO_LEADER = frozenset(
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError._NOENT,  # what librdkafka says of all of a topic's partitions
     }
 )
 _HAS_MEMBERS = frozenset(
