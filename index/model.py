@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from index.manifest import ChunkId, Entry
 from schemas.identity import Document, Tenant
-from schemas.records import Coordinates, Origin, Part
+from schemas.records import Coordinates, Origin, Part, wholes
 from schemas.versions import Op, Version
 
 RowId = NewType("RowId", str)
@@ -162,7 +162,7 @@ class DocumentRow:
 
     def whole(self, part: int) -> Part:
         """What a chunk of this part is a chunk of, by its title and kind: of part 0 the document itself."""
-        return self.parts[part - 1] if part > 0 else Part(title=self.title, kind=self.kind)
+        return wholes(self.title, self.kind, self.parts)[part]
 
     def chunk_ids(self, parts: Collection[int] | None = None) -> frozenset[ChunkId]:
         """Ids of the manifest, of these parts alone where some are named."""

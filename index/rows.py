@@ -26,7 +26,7 @@ from index.plan import Add, Keep, Plan, Rewrite, hides_after
 from schemas.errors import BrokenIndexError, PermanentError
 from schemas.headers import Again
 from schemas.identity import Document, Tenant
-from schemas.records import Chunk, Commit, Content, Coordinates, Hide, Mutation, Part
+from schemas.records import Chunk, Commit, Content, Coordinates, Hide, Mutation, Part, wholes
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ def _whole(content: Content, chunk: Chunk) -> Part:
     """What a chunk is cut of: the document, or one of its parts."""
     if not 0 <= chunk.part <= len(content.parts):
         raise PermanentError("a chunk is of a part that its document does not have", reason="refused_row")
-    return content.parts[chunk.part - 1] if chunk.part else Part(title=content.title, kind=content.kind)
+    return wholes(content.title, content.kind, content.parts)[chunk.part]
 
 
 def _vector(written: bytes) -> Vector:

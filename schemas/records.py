@@ -4,6 +4,7 @@ Frozen and strict about unknown fields: what a schema does not name does not exi
 bytes.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -143,6 +144,11 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     title: str
     kind: str
+
+
+def wholes(title: str, kind: str, parts: Sequence[Part]) -> tuple[Part, ...]:
+    """What the chunks of a document are cut of, by a chunk's `part`: 0 is the document itself."""
+    return (Part(title=title, kind=kind), *parts)
 
 
 class Content(BaseModel):

@@ -14,7 +14,7 @@ from index.model import ChunkSubject, chunk_hash, content_hash, label_list
 from runtime.clock import Clock
 from schemas.errors import DecodeError, TooLargeError
 from schemas.identity import Document
-from schemas.records import Chunk, Content, DocumentChange, Mutation, Part
+from schemas.records import Chunk, Content, DocumentChange, Mutation, Part, wholes
 from schemas.redaction import Action, Kind
 from schemas.topics import Topics
 from schemas.versions import Op
@@ -132,7 +132,6 @@ async def _content(change: DocumentChange, using: Pipeline) -> Content | None:
     change, document = treated.change, treated.document
     title = title_of(change, document)
     document = replace(document, parts=tuple(map(_with_short_title, document.parts)))
-    wholes = (Part(title=title, kind=document.kind), *document.parts)
     # Counting tokens of a long document takes a while; it releases the GIL, so the loop goes on meanwhile.
     with using.step("chunk"):
         cut = await asyncio.to_thread(chunking.chunk, document, title, using.tokens.token_spans, using.max_tokens)
@@ -140,8 +139,9 @@ async def _content(change: DocumentChange, using: Pipeline) -> Content | None:
     wanted = [(chunking.embedded_hash(piece.embedded, using.embedder), piece.embedded) for piece in cut]
     with using.step("embed"):
         vectors = await using.vectors.of(wanted)
+    cut_of = wholes(title, document.kind, document.parts)
     chunks = tuple(
-        _chunk(treated, wholes[piece.part], piece, kinds, name, vector)
+        _chunk(treated, cut_of[piece.part], piece, kinds, name, vector)
         for piece, kinds, (name, _), vector in zip(cut, kinds_of, wanted, vectors, strict=True)
     )
     return Content(

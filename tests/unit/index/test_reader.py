@@ -1,4 +1,3 @@
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -8,71 +7,19 @@ from typing import Any
 import pytest
 
 from index.filters import Filters
-from index.memory import MemoryIndex
 from index.memory_log import MemoryCommitLog
 from index.model import DocumentRow, RowId
 from index.moments import FuturePositionError, HistoryUnavailableError
-from index.reader import Question, Reader, Retrieved
+from index.reader import Reader
 from index.rows import PositionedMutation
 from runtime.clock import ManualClock
 from schemas.errors import BrokenIndexError, TransientError, UnknownTenantError
 from schemas.identity import Tenant
 from schemas.versions import Op, Version
-from tests.unit.index.fakes import START, TENANT, Tapped, doc, mutation, new_index, question, reference, writer_on
+from tests.unit.index.fakes import START, TENANT, Tapped, doc, mutation, question, reference, writer_on
+from tests.unit.index.library import Library
 
 PUBLIC = frozenset({"public"})
-
-
-class Library:
-    """An index with a writer and a reader."""
-
-    def __init__(self, index: MemoryIndex) -> None:
-        self.index = index
-        self.clock = ManualClock()
-        self._log = MemoryCommitLog()
-        self.writer = writer_on(index, self._log, clock=self.clock)
-        self.reader = Reader(index, self.clock)
-
-    async def commit(self, *batch: PositionedMutation) -> None:
-        await self.writer.commit(batch)
-
-    async def found(self, asked: Question) -> dict[str, list[str]]:
-        """Document -> texts that either leg brings, sorted."""
-        return await self.texts_of(await self.reader.retrieve(asked))
-
-    async def texts_of(self, retrieved: Retrieved) -> dict[str, list[str]]:
-        ids = {found.chunk_id for found in (*retrieved.vector, *retrieved.lexical)}
-        rows = await self.reader.texts(TENANT, ids)
-        assert rows.keys() == ids, "a row that was found is missing"
-        texts: dict[str, list[str]] = {}
-        for row in rows.values():
-            assert row.document in retrieved.rows
-            texts.setdefault(row.document.doc_id, []).append(row.text)
-        return {name: sorted(found) for name, found in texts.items()}
-
-    async def hide(self, name: str, **hides: Any) -> None:
-        """Write the document's newest row again with hide registers set, as `hide` will."""
-        (last, *_) = await self.index.document_history(doc(name), limit=1)
-        head = await self.reader.position(TENANT)
-        seq = head.seq + 1
-        row = replace(
-            last,
-            id=RowId(f"hide{seq}"),
-            from_seq=seq,
-            epoch=head.head.epoch,
-            batch_from=seq - 1,
-            batch_to=seq,
-            superseded=(),
-            **hides,
-        )
-        await self.index.insert_documents(TENANT, [row])
-        await self.index.put_head(replace(head.head, seq=seq))
-        self.writer = writer_on(self.index, self._log, clock=self.clock)
-
-
-@pytest.fixture
-async def library() -> Library:
-    return Library(await new_index())
 
 
 async def test_a_reader_sees_the_newest_version_in_both_legs(library: Library) -> None:
@@ -335,54 +282,6 @@ async def test_a_hidden_acl_must_match_as_well_and_the_two_are_never_intersected
     assert await library.found(question("tea", "staff", as_of=1)) == {}
     await library.commit(mutation(1, "a", op=Op.ACL, acl=["staff"], version=8))
     assert await library.found(question("tea", "staff")) == {"a": ["tea"]}
-
-
-async def test_waiting_ends_when_the_register_is_there(library: Library) -> None:
-    await library.commit(mutation(0, "a", "tea", version=5, acl=["staff"]))
-    waits = [
-        ("content", Version(1, 5, 0), True),
-        ("content", Version(1, 4, 0), True),
-        ("content", Version(1, 6, 0), False),
-        ("acl", Version(1, 5, 0), True),
-        ("acl", Version(1, 5, 1), False),
-    ]
-    for register, version, reached in waits:
-        assert await library.reader.wait_for(doc("a"), register, version, until=0.0) is reached
-    assert not await library.reader.wait_for(doc("nowhere"), "content", Version(1, 0, 0), until=0.0)
-
-
-async def test_a_reader_waits_for_what_was_never_its_to_read_like_for_what_does_not_exist(library: Library) -> None:
-    reached, version = library.reader.wait_for, Version(1, 1, 0)
-    await library.commit(mutation(0, "a", "tea", version=5, acl=["board"]))
-    assert not await reached(doc("a"), "content", version, until=0.0, readers=frozenset({"staff"}))
-    assert await reached(doc("a"), "content", version, until=0.0, readers=frozenset({"staff", "board"}))
-    await library.commit(mutation(1, "a", op=Op.ACL, acl=["legal"], version=8))
-    assert await reached(doc("a"), "acl", Version(1, 8, 0), until=0.0, readers=frozenset({"legal"}))
-
-
-async def test_a_reader_can_wait_for_what_is_taken_from_it(library: Library) -> None:
-    await library.commit(mutation(0, "a", "tea", version=5, acl=["board", "staff"]))
-    await library.commit(mutation(1, "a", op=Op.ACL, acl=["board"], version=8))
-    staff = frozenset({"staff"})
-    assert await library.reader.wait_for(doc("a"), "acl", Version(1, 8, 0), until=0.0, readers=staff)
-    await library.commit(mutation(2, "a", op=Op.DELETE, version=9))
-    assert await library.reader.wait_for(doc("a"), "content", Version(1, 9, 2), until=0.0, readers=frozenset({"board"}))
-
-
-async def test_waiting_sees_a_commit_that_comes_meanwhile(library: Library) -> None:
-    await library.commit(mutation(0, "b", "tea"))
-    waiting = asyncio.create_task(library.reader.wait_for(doc("a"), "content", Version(1, 1, 0), until=1000.0))
-    await asyncio.sleep(0)
-    await library.commit(mutation(1, "a", "tea"))
-    assert await waiting
-
-
-async def test_a_hide_satisfies_a_deletes_token_never_an_upserts(library: Library) -> None:
-    await library.commit(mutation(0, "a", "tea", version=5))
-    await library.hide("a", hide_deleted=Version(1, 8, 2))
-    assert await library.reader.wait_for(doc("a"), "content", Version(1, 8, 2), until=0.0)
-    assert not await library.reader.wait_for(doc("a"), "content", Version(1, 7, 0), until=0.0)
-    assert not await library.reader.wait_for(doc("a"), "content", Version(1, 9, 2), until=0.0)
 
 
 class Slow:
