@@ -16,15 +16,13 @@ from runtime.settings import Settings
 from schemas.identity import Document
 from tests.acceptance.ledger import AtWork
 from tests.soak import outcome
-from tests.soak.kills import Killer, lanes_of, within
+from tests.soak.kills import Killer, lanes_of, minute_of, within
 from tests.soak.scene import Scene, scene
 from tests.soak.watch import Seen, Watcher, watch
 from tests.soak.writers import RowWriter, WebhookWriter, writers_of
 
 Say = Callable[[str], None]
 _SAY_SECONDS = 15.0
-_HISTORY_SECONDS = 75.0
-"""How often the histories of two tenants come and go."""
 _READ_PAUSE = 0.15
 _LOOK_SECONDS = 5.0
 _MOST_WAITING = 5000
@@ -77,7 +75,7 @@ def _let_run(
     writers: Sequence[WebhookWriter | RowWriter],
     say: Say,
 ) -> None:
-    end, told, history, hours = time.monotonic() + plan.seconds, 0.0, time.monotonic(), 24
+    end, told, minute = time.monotonic() + plan.seconds, 0.0, minute_of(time.monotonic())
     while (now := time.monotonic()) < end:
         at_work.goes_on()
         if now > told + _SAY_SECONDS:
@@ -89,9 +87,9 @@ def _let_run(
             )
             for text in made.failed():
                 say(f"given up: {text}")
-        if now > history + _HISTORY_SECONDS:
-            history, hours = now, 24 - hours
-            _change_history(made, hours, say)
+        if minute_of(now) != minute:
+            minute = minute_of(now)
+            _change_history(made, 24 * (minute % 2), say)
         time.sleep(0.5)
 
 

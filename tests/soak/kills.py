@@ -29,8 +29,10 @@ _SOON = (*_TAKE_OVERS, *_COMMITS)
 """Passed at once after a rebalance; the sweep's later steps 20 s after a take-over, where history ends, or where rows
 of the dead are left: where nobody dies for a while.
 """
-_REST_EVERY, _RESTS = 5, 2
-"""Of every five minutes two in which nobody is killed at the points that come often."""
+_REST_EVERY, _RESTS = 4, 2
+"""Of every four minutes two in which nobody is killed at the points that come often: in the first rows are closed, and
+in the second those are removed whose tenant keeps no history any more (`minute_of`).
+"""
 _ALSO_SECONDS = 45.0
 """From one order for a process that may not die often to the next."""
 _TIMES = 6
@@ -47,6 +49,11 @@ STAGES: dict[str, tuple[Point, ...]] = {
     "capture": _CAPTURED_DOORS,
 }
 """Process -> the points it passes."""
+
+
+def minute_of(now: float) -> int:
+    """By which rests begin and end, and histories come and go."""
+    return int(now / 60)
 
 
 News = tuple[Faults, Reached]
@@ -120,7 +127,7 @@ class Lane:
                 self.given_up[point] += 1
             elif self.also_after and now > order.since + self.also_after:
                 self._order_also(point, order, now)
-        if self.rests and int(now / 60) % _REST_EVERY < _RESTS:
+        if self.rests and minute_of(now) % _REST_EVERY < _RESTS:
             return
         while len(self.outstanding) < self.width and now >= self.next_at:
             if not self.queue:
@@ -191,7 +198,7 @@ def lanes_of(scene: Scene, seed: int, seconds: float = 0.0) -> list[Lane]:
         dice("rare"),
         gap=0.2,
         width=len(_SWEEPS),
-        patience=600.0,
+        patience=300.0,
         also=scene.launched,
         also_after=60.0,
     )
