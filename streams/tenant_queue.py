@@ -171,6 +171,8 @@ class TenantQueue:
         self._refused: set[asyncio.Task[None]] = set()
         self._runner: asyncio.Task[None] | None = None
         self._committed_in = 0.0
+        self._is_behind = False
+        """Whether more hides wait than are committed in a row."""
         self._sweep_at = monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._histories: deque[asyncio.Future[None]] = deque()
@@ -246,11 +248,14 @@ class TenantQueue:
 
     def _sweep_seconds(self) -> float:
         """How long a run may take now. Where mutations wait, as long as the commit before it: otherwise a tenant that
-        never rests supersedes rows faster than they are swept. A hide waits for nothing but the step under way.
+        never rests supersedes rows faster than they are swept. A hide waits for nothing but the step under way, unless
+        so many do that there would never be a sweep.
         """
-        if self._hides or self._lease.is_ending:
+        if self._lease.is_ending or (self._hides and not self._is_behind):
             return 0.0
-        return max(BUSY_SECONDS, min(self._committed_in, _SWEEP_SECONDS)) if self._waiting else IDLE_SECONDS
+        if self._hides or self._waiting:
+            return max(BUSY_SECONDS, min(self._committed_in, _SWEEP_SECONDS))
+        return IDLE_SECONDS
 
     async def _sweep(self) -> None:
         """One run where it is due. It belongs to no record, so what goes wrong is told and not raised."""
@@ -268,10 +273,11 @@ class TenantQueue:
             self._hooks.on_sweep(swept, monotonic() - started)
 
     async def _hide_some(self) -> None:
-        for _ in range(_HIDES_IN_A_ROW):
-            if not self._hides:
-                return
+        commits = 0
+        while self._hides and commits < _HIDES_IN_A_ROW:
             await self._hand_over(self._hides.next_batch())
+            commits += 1
+        self._is_behind = bool(self._hides)
 
     async def _hand_over(self, batch: Sequence[Entry]) -> None:
         try:

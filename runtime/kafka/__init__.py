@@ -5,8 +5,9 @@ administration of topics, offsets and lag, and reading a topic to the end seen a
 given without the installation's prefix everywhere; it is put on and taken off here.
 """
 
-from runtime.kafka.admin import KafkaAdmin, NoLeaderError
+from runtime.kafka.admin import KafkaAdmin
 from runtime.kafka.config import client_config, producer_config
+from runtime.kafka.errors import NoLeaderError
 from runtime.kafka.looking import RecordReader
 from runtime.kafka.producer import Producer, open_producer
 from runtime.kafka.reading import read_topic

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future as ThreadFuture
+from functools import cached_property
 from typing import TypeVar
 
 from confluent_kafka import (
@@ -14,12 +15,13 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
-from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.admin._topic import TopicDescription
 from confluent_kafka.cimpl import NewTopic
 
 from runtime.kafka.config import QUIET, client_config
+from runtime.kafka.errors import told
+from runtime.kafka.offsets import Offsets
 from runtime.settings import Settings
 from runtime.topic_plan import ChangeConfig, CreateTopic, TopicPlan, TopicState, plan_topics
 from schemas.errors import ConfigError, TransientError
@@ -28,17 +30,6 @@ from schemas.topics import ConcreteTopic
 T = TypeVar("T")
 
 _METADATA_PAUSE_SECONDS = 0.02
-_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-_NO_LEADER = frozenset(
-    {
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.UNKNOWN_LEADER_EPOCH,
-        KafkaError.FENCED_LEADER_EPOCH,
-        KafkaError._NOENT,  # what librdkafka says of all of a topic's partitions
-    }
-)
 _HAS_MEMBERS = frozenset(
     {KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP, KafkaError.GROUP_SUBSCRIBED_TO_TOPIC}
 )
@@ -55,7 +46,13 @@ class KafkaAdmin:
         self._prefix = settings.kafka_topic_prefix
         self._replicas = settings.kafka_replication_factor
         self._seconds = seconds
-        self._admin = AdminClient({**client_config(settings), "log_level": QUIET})
+        self._offsets = Offsets(settings, seconds)
+        self._settings = settings
+
+    @cached_property
+    def _admin(self) -> AdminClient:
+        """Opened by whoever asks for more than offsets."""
+        return AdminClient({**client_config(self._settings), "log_level": QUIET})
 
     def ready(self) -> bool:
         """Whether a broker answers a metadata request."""
@@ -110,25 +107,20 @@ class KafkaAdmin:
 
     def begin_offsets(self, topic: str) -> dict[int, int]:
         """Offset of the oldest record of each partition."""
-        return self._offsets(topic, _EARLIEST)
+        return {partition: begin for partition, (begin, _) in self._offsets.ends(topic).items()}
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """Offset that the next record of each partition will get."""
-        return self._offsets(topic, _LATEST)
+        return {partition: end for partition, (_, end) in self._offsets.ends(topic).items()}
 
     def offsets_at(self, topic: str, milliseconds: int) -> dict[int, int]:
         """Offset of each partition's first record of this time (since 1970) or later; its end where there is none."""
-        found = self._offsets(topic, OffsetSpec.for_timestamp(milliseconds))
-        ends = self.end_offsets(topic)
+        found, ends = self._offsets.at(topic, milliseconds), self.end_offsets(topic)
         return {partition: offset if offset >= 0 else ends[partition] for partition, offset in found.items()}
 
     def group_offsets(self, group: str, topic: str) -> dict[int, int]:
         """Next offset each partition's consumer group will read; a partition without a commit is absent."""
-        partitions = [TopicPartition(self._prefix + topic, number) for number in range(self._count(topic))]
-        request = [ConsumerGroupTopicPartitions(self._prefix + group, partitions)]
-        (outcome,) = self._admin.list_consumer_group_offsets(request).values()
-        found: ConsumerGroupTopicPartitions = self._result(outcome)
-        return {entry.partition: entry.offset for entry in found.topic_partitions or () if entry.offset >= 0}
+        return dict(self._offsets.acknowledged(group, topic))
 
     def reached(self, group: str, topic: str) -> dict[int, int]:
         """How far a group is in each partition: what retention has removed nobody can have, and nobody needs."""
@@ -144,14 +136,14 @@ class KafkaAdmin:
                 outcome.result(timeout=self._seconds + 5)
             except KafkaException as error:
                 if error.args[0].code() not in _HAS_MEMBERS:
-                    raise _admin_error(error) from None
+                    raise told(error) from None
 
     def lag(self, group: str, topic: str) -> dict[int, int]:
         """Records of each partition that the group has not acknowledged (an upper bound on a compacted topic)."""
-        done, begin = self.group_offsets(group, topic), self.begin_offsets(topic)
+        done = self.group_offsets(group, topic)
         return {
-            partition: max(0, end - done.get(partition, begin[partition]))
-            for partition, end in self.end_offsets(topic).items()
+            partition: max(0, end - done.get(partition, begin))
+            for partition, (begin, end) in self._offsets.ends(topic).items()
         }
 
     def _create(self, topics: Sequence[ConcreteTopic]) -> None:
@@ -165,7 +157,7 @@ class KafkaAdmin:
                 outcome.result()
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise _admin_error(error) from None
+                    raise told(error) from None
         self._await_topics([topic.name for topic in topics])
 
     def _await_topics(self, names: Sequence[str]) -> None:
@@ -193,46 +185,13 @@ class KafkaAdmin:
                 found[name.removeprefix(self._prefix)] = outcome.result()
             except KafkaException as error:
                 if error.args[0].code() not in _ABSENT:
-                    raise _admin_error(error) from None
+                    raise told(error) from None
         return found
-
-    def _count(self, topic: str) -> int:
-        return self.topic_facts([topic])[topic][1]
-
-    def _offsets(self, topic: str, spec: OffsetSpec) -> dict[int, int]:
-        """Asked again while a partition of a new topic has no leader yet, or another one than a moment ago."""
-        wanted = {TopicPartition(self._prefix + topic, number): spec for number in range(self._count(topic))}
-        deadline = time.monotonic() + self._seconds
-        while True:
-            outcomes = self._admin.list_offsets(wanted, request_timeout=self._seconds)
-            try:
-                return {partition.partition: self._result(outcome).offset for partition, outcome in outcomes.items()}
-            except NoLeaderError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(_METADATA_PAUSE_SECONDS)
 
     def _result(self, outcome: "ThreadFuture[T]") -> T:
         try:
             return outcome.result(timeout=self._seconds + 5)
         except KafkaException as error:
-            raise _admin_error(error) from None
+            raise told(error) from None
         except TimeoutError:
             raise TransientError("Kafka did not answer an administrative request") from None
-
-
-class NoLeaderError(TransientError):
-    """A partition has no leader yet, or the client asked the one before."""
-
-
-def _admin_error(error: KafkaException) -> Exception:
-    cause: KafkaError = error.args[0]
-    if cause.code() in _NO_LEADER:
-        return NoLeaderError(f"Kafka has no leader for a partition yet: {cause.name()}")
-    if cause.retriable() or cause.code() in (
-        KafkaError._TIMED_OUT,
-        KafkaError._TRANSPORT,
-        KafkaError.REQUEST_TIMED_OUT,
-    ):
-        return TransientError(f"Kafka did not answer: {cause.name()}")
-    return ConfigError(f"Kafka refuses: {cause.name()} {cause.str()}")

@@ -5,7 +5,10 @@ import time
 
 import pytest
 
+from runtime.kafka import KafkaAdmin
 from schemas.errors import TransientError
+from schemas.topics import CHANGES
+from streams.groups import prepare_group
 from tests.integration.outage_site import Site
 from tests.integration.streams_bench import eventually
 
@@ -48,6 +51,8 @@ def kafka_away(site: Site, name: str, *, hangs: bool, seconds: float) -> None:
     site.say(f"{name}/kept", f"The {name} pump runs at night.")
     site.until("it is answerable", f"{name}/kept", 200)
     question = f"When does the {name} pump run?"
+    admin, group = KafkaAdmin(site.settings, seconds=1.0), prepare_group(site.settings.generation)
+    assert admin.group_offsets(group, CHANGES)
     site.stack.kill("kafka", signal.SIGSTOP if hangs else signal.SIGKILL)
     site.stages["hide"].kill()
     site.keep("hide")  # it begins while Kafka is away
@@ -60,6 +65,9 @@ def kafka_away(site: Site, name: str, *, hangs: bool, seconds: float) -> None:
         assert (answer.status, "night" in str(answer.body["answer"])) == (200, True)
         assert site.ready("api").status == 200
         assert site.ready("ingest").status == 503
+        for _ in range(3):
+            with pytest.raises(TransientError):
+                admin.lag(group, CHANGES)
         while time.monotonic() - began < seconds:
             assert site.ask(question, cache="bypass").status == 200
             time.sleep(1)
@@ -68,6 +76,7 @@ def kafka_away(site: Site, name: str, *, hangs: bool, seconds: float) -> None:
             site.stack.kill("kafka", signal.SIGCONT)
         else:
             site.stack.restart("kafka")
+    eventually("a client that asked meanwhile is told offsets again", lambda: is_told(admin, group))
     for stage in site.stages:  # one whose record was not acknowledged for 30 s has ended
         site.keep(stage)
     eventually("the receiver takes it", lambda: is_taken(site, f"{name}/kept", f"The {name} pump runs at noon."))
@@ -84,3 +93,10 @@ def is_taken(site: Site, doc_id: str, text: str) -> bool:
     except TransientError:
         return False
     return True
+
+
+def is_told(admin: KafkaAdmin, group: str) -> bool:
+    try:
+        return bool(admin.lag(group, CHANGES))
+    except TransientError:
+        return False

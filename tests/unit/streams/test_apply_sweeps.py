@@ -17,7 +17,7 @@ from streams.apply import Applier
 from streams.dead_letters import DeadLetters
 from streams.tenant_queue import Bounds, Hooks
 from streams.window import Lease
-from tests.unit.streams.records import mutation, mutation_delivery, topics
+from tests.unit.streams.records import hide, hide_delivery, mutation, mutation_delivery, topics
 
 
 @dataclass
@@ -65,6 +65,11 @@ class Bench:
             )
         )
 
+    async def hide(self, *docs: str) -> None:
+        await asyncio.gather(
+            *(self.applier.hide(hide_delivery(hide(doc), offset), self.lease) for offset, doc in enumerate(docs))
+        )
+
     async def until(self, *did: str) -> None:
         async with asyncio.timeout(5):
             while self.writer.did != list(did):
@@ -82,6 +87,13 @@ async def test_a_run_between_commits_may_take_as_long_as_the_commit_before_it() 
     bench = Bench(SweepingWriter(commit_seconds=2 * BUSY_SECONDS))
     await bench.apply("a", "b")
     assert 2 * BUSY_SECONDS <= bench.writer.seconds[0] != IDLE_SECONDS
+
+
+async def test_a_backlog_of_hides_does_not_keep_a_tenant_from_being_swept() -> None:
+    bench = Bench(SweepingWriter([Swept(0.0), Swept(0.0)]))
+    await bench.hide(*(f"doc{number}" for number in range(9)))
+    await bench.until(*["commit 1"] * 4, "sweep", *["commit 1"] * 4, "sweep", "commit 1", "sweep, idle")
+    assert bench.writer.seconds == [BUSY_SECONDS, BUSY_SECONDS, IDLE_SECONDS]
 
 
 async def test_an_idle_tenant_is_swept_on_until_nothing_is_due() -> None:

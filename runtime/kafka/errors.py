@@ -1,0 +1,38 @@
+"""What librdkafka's errors mean to a caller."""
+
+from confluent_kafka import KafkaError, KafkaException
+
+from schemas.errors import ConfigError, TransientError
+
+_NO_LEADER = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError._NOENT,  # what librdkafka says of all of a topic's partitions
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
+_NO_ANSWER = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError.REQUEST_TIMED_OUT})
+
+
+class NoLeaderError(TransientError):
+    """A partition has no leader yet, or a group no coordinator, or the client asked the one before."""
+
+
+def told(error: KafkaException) -> Exception:
+    """What is raised instead."""
+    return told_of(error.args[0])
+
+
+def told_of(cause: KafkaError) -> Exception:
+    """See `told`."""
+    if cause.code() in _NO_LEADER:
+        return NoLeaderError(f"Kafka has no leader for a partition or a group yet: {cause.name()}")
+    if cause.retriable() or cause.code() in _NO_ANSWER:
+        return TransientError(f"Kafka did not answer: {cause.name()}")
+    return ConfigError(f"Kafka refuses: {cause.name()} {cause.str()}")
