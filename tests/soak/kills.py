@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from infra.local.status import State
 from runtime.faults import Action, Faults, Point, Reached
@@ -26,13 +27,15 @@ _TAKE_OVERS = tuple(point for point in Point if point.startswith("take_over."))
 _COMMITS = tuple(point for point in Point if point.startswith("commit."))
 _SWEEPS = tuple(point for point in Point if point.startswith("sweep."))
 _SOON = (*_TAKE_OVERS, *_COMMITS)
-"""Passed at once after a rebalance; the sweep's later steps 20 s after a take-over, where history ends, or where rows
-of the dead are left: where nobody dies for a while.
-"""
-_REST_EVERY, _RESTS = 4, 2
-"""Of every four minutes two in which nobody is killed at the points that come often: in the first rows are closed, and
-in the second those are removed whose tenant keeps no history any more (`minute_of`).
-"""
+"""Passed at once after a rebalance."""
+_BEGINS = (Point.SWEEP_1, Point.SWEEP_2)
+"""Passed as soon as there is something to sweep."""
+_CLOSES = (Point.SWEEP_3, Point.SWEEP_4, Point.SWEEP_5, Point.SWEEP_7)
+"""Passed 20 s after a take-over: where nobody dies for a while."""
+_EXPIRES = (Point.SWEEP_6,)
+"""Passed where rows were closed of a tenant that keeps no history any more: where nobody dies for longer."""
+_CYCLE = "soon", "soon", "soon", "closes", "closes", "expires", "expires", "soon"
+"""What writers die at in each of eight minutes. Histories come and go with the minutes (`minute_of`)."""
 _ALSO_SECONDS = 45.0
 """From one order for a process that may not die often to the next."""
 _TIMES = 6
@@ -92,7 +95,8 @@ class Lane:
     patience: float = 60.0
     stops_every: int = 5
     """Every so many orders, the process is stopped past its session instead of killed."""
-    rests: bool = False
+    turn: str = ""
+    """Only in these minutes of `_CYCLE`; empty: always."""
     once: bool = False
     """Whether it is over when every point of every wave was reached."""
     also: Faults | None = None
@@ -127,7 +131,8 @@ class Lane:
                 self.given_up[point] += 1
             elif self.also_after and now > order.since + self.also_after:
                 self._order_also(point, order, now)
-        if self.rests and minute_of(now) % _REST_EVERY < _RESTS:
+        if self.turn and _CYCLE[minute_of(now) % len(_CYCLE)] != self.turn:
+            self._put_back()
             return
         while len(self.outstanding) < self.width and now >= self.next_at:
             if not self.queue:
@@ -135,6 +140,13 @@ class Lane:
                     return
                 self._next_wave()
             self._order(self.queue.popleft(), now)
+
+    def _put_back(self) -> None:
+        """What was ordered and not reached is ordered again at the next turn, first."""
+        for point, order in list(self.outstanding.items()):
+            if order.withdraw(self.process, point):
+                del self.outstanding[point]
+                self.queue.appendleft(point)
 
     @property
     def is_done(self) -> bool:
@@ -180,28 +192,15 @@ def lanes_of(scene: Scene, seed: int, seconds: float = 0.0) -> list[Lane]:
     def dice(name: str) -> random.Random:
         return random.Random(f"{seed}:{name}")
 
-    writers = Lane(
-        scene.beside,
-        "apply",
-        (_SOON,),
-        dice("apply"),
-        gap=0.2,
-        width=3,
-        stops_every=7,
-        also=scene.launched,
-        rests=True,
-    )
-    rare = Lane(
-        scene.beside,
-        "apply",
-        (_SWEEPS,),
-        dice("rare"),
-        gap=0.2,
-        width=len(_SWEEPS),
-        patience=300.0,
-        also=scene.launched,
-        also_after=60.0,
-    )
+    def writers(name: str, points: tuple[Point, ...], **how: Any) -> Lane:
+        return Lane(scene.beside, "apply", (points,), dice(name), gap=0.2, also=scene.launched, **how)
+
+    lanes = [
+        writers("soon", _SOON, width=3, stops_every=7, turn="soon"),
+        writers("begins", _BEGINS, spacing=seconds / (_TIMES * len(_BEGINS)), patience=300.0, also_after=60.0),
+        writers("closes", _CLOSES, width=len(_CLOSES), patience=300.0, also_after=30.0, turn="closes"),
+        writers("expires", _EXPIRES, patience=300.0, also_after=1.0, turn="expires"),
+    ]
 
     def is_ready(name: str) -> bool:
         return scene.installation.unit(name).state is State.READY
@@ -220,7 +219,7 @@ def lanes_of(scene: Scene, seed: int, seconds: float = 0.0) -> list[Lane]:
         for name, points in STAGES.items()
         if name != "apply"
     ]
-    return [writers, rare, *others]
+    return [*lanes, *others]
 
 
 def within(lanes: Sequence[Lane], points: str) -> list[Lane]:
@@ -239,9 +238,9 @@ def slice_of(scene: Scene, seed: int) -> list[Lane]:
         "ingest": (Point.DOOR_2,),
         "capture": (Point.DOOR_2,),
     }
-    lanes = [lane for lane in lanes_of(scene, seed) if lane.waves != (_SWEEPS,)]
+    lanes = [lane for lane in lanes_of(scene, seed) if not set(lane.waves[0]) & set(_SWEEPS)]
     for lane in lanes:
-        lane.rests = False
+        lane.turn = ""
         lane.waves, lane.once, lane.also = (waves.get(lane.process, commits),), True, None
         lane.stops_every = 6 if lane.process == "apply" else 100
     return lanes

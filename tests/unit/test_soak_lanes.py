@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 from runtime.faults import Action, Faults, Point, Reached
-from tests.soak.kills import Lane, News, within
+from tests.soak.kills import _CYCLE, Lane, News, within
 from tests.soak.outcome import waits
 
 POINTS = (Point.HIDE_1, Point.HIDE_2)
@@ -122,3 +122,16 @@ def test_what_is_not_reached_for_long_is_ordered_at_the_other_place_too(tmp_path
     assert ordered(other) == {*POINTS} - {first}
     one.withdraw()
     assert ordered(other) == ordered(one.faults) == set()
+
+
+def test_what_has_its_turn_at_other_times_is_taken_back_and_ordered_again_at_the_next(tmp_path: Path) -> None:
+    turns = [60.0 * minute for minute, turn in enumerate(_CYCLE) if turn == "closes"]
+    one = lane(tmp_path, turn="closes", gap=0.0)
+    one.tick(turns[0] - 1.0, [])
+    assert ordered(one.faults) == set()
+    one.tick(turns[0], [])
+    (first,) = ordered(one.faults)
+    one.tick(turns[-1] + 60.0, [])
+    assert ordered(one.faults) == set()
+    one.tick(turns[0] + 60.0 * len(_CYCLE), [])
+    assert ordered(one.faults) == {first}
