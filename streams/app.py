@@ -1,14 +1,17 @@
 """A stage as a Faust app: with exactly the options that were proven to lose nothing (stack: Faust), and no others.
 
 Faust reads, balances partitions and commits offsets. It decodes nothing, publishes nothing, serves no pages and never
-acknowledges by itself. Before partitions are given up the window is drained and what it acknowledged is committed.
+acknowledges by itself. Before partitions are given up the window is drained; at the end of the process what it
+acknowledged is committed.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
 import faust
+import faust.streams
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalGenerationError, IllegalStateError, UnknownMemberIdError
 from faust.auth import SASLCredentials, SSLCredentials
@@ -18,6 +21,7 @@ from faust.types import TP
 
 from runtime.aio_kafka import ssl_context
 from runtime.settings import Settings
+from schemas.errors import ConfigError
 from streams.window import Window
 
 _FETCH_WAIT_MS = 100
@@ -60,6 +64,12 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
         return consumer
 
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        # One that is no member any more would write over whatever the group has been told meanwhile.
+        if self._ensure_consumer()._coordinator.generation < 0:
+            return False
+        return bool(await super()._commit(offsets))
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
         return cast("Mapping[TP, int]", await self.call_thread(seek_to_acknowledged, self._ensure_consumer()))
 
@@ -81,18 +91,31 @@ _IN_A_REBALANCE = (AssertionError, IllegalStateError, IllegalGenerationError, Un
 """What a seek fails with when the partitions are somebody else's by now: the end of the rebalance seeks again."""
 
 
+_SEEK_SECONDS = 60.0
+"""Less than Faust gives a seek (broker_request_timeout): it would take the end of that for its own, and be silent."""
+
+
 class _Consumer(driver.Consumer):
     logger = _LOGGER
 
     async def perform_seek(self) -> None:
-        """Faust goes on where this fails, behind what it has thrown away."""
+        """Faust goes on where this fails, behind what it has thrown away: then the process ends.
+
+        Raises IllegalStateError where another rebalance has begun meanwhile: Faust then waits for that one's end
+        instead of letting records in during the seek that follows it.
+        """
+        app = cast("StageApp", self.app)
+        began = app.rebalancing_count
         try:
-            await super().perform_seek()
+            async with asyncio.timeout(_SEEK_SECONDS):
+                await super().perform_seek()
         except _IN_A_REBALANCE:
             raise
         except Exception as error:
-            cast("StageApp", self.app).crash_soon(error)
+            app.crash_soon(error)
             raise
+        if app.rebalancing_count != began:
+            raise IllegalStateError("another rebalance began")
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -119,8 +142,16 @@ class StageApp(faust.App):
         await super()._on_partitions_revoked(revoked)
         self.window.renew()
 
+    async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Faust lets records in while it seeks if it had no partition before, and clears them from its queues then."""
+        self.consumer.stop_flow()
+        self.flow_control.suspend()
+        await super()._on_partitions_assigned(assigned, generation_id)
+
     async def let_go(self, seconds: float) -> None:
-        """Let running records finish, at most so long, and commit what they acknowledged. Nothing is cancelled."""
+        """Let running records finish, at most so long, and commit what they acknowledged, but in a rebalance: Faust has
+        forgotten by then what it had not committed, and it comes again. Nothing is cancelled.
+        """
         await self.window.drain(seconds)
         if self.assigned():
             await self.consumer.commit()
@@ -154,7 +185,15 @@ class StageApp(faust.App):
 
 
 def build_app(settings: Settings, group: str) -> StageApp:
-    """An app whose consumer group is `group` with the installation's prefix. Connects to nothing yet."""
+    """An app whose consumer group is `group` with the installation's prefix. Connects to nothing yet.
+
+    Raises ConfigError.
+    """
+    if getattr(faust.streams, "_CStreamIterator", None) is None:
+        raise ConfigError(
+            "faust-streaming was installed without its C extension, whose replacement acknowledges what it skips:"
+            " install a wheel, and unset NO_CYTHON"
+        )
     options: dict[str, Any] = dict(_OPTIONS)
     return StageApp(
         settings.kafka_topic_prefix + group,

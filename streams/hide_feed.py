@@ -52,7 +52,7 @@ class HideFeed(Background):
                 await asyncio.sleep(_LOOK_SECONDS)
 
     async def _serve(self, lease: Lease, partitions: frozenset[int]) -> None:
-        """Until the lease ends, or Kafka does not answer."""
+        """Until the lease ends, the partitions are others, or Kafka does not answer."""
 
         async def work(delivery: Delivery, _own: Lease) -> None:
             await self._work(delivery, lease)
@@ -61,7 +61,7 @@ class HideFeed(Background):
         self._acknowledged = {}
         try:
             await self._share.start(partitions)
-            while not lease.is_ending:
+            while not lease.is_ending and self._assigned() == partitions:
                 await self._admit(await self._share.read(), window, lease)
                 await self._acknowledge(window)
             await window.drain(_DRAIN_SECONDS)

@@ -157,3 +157,13 @@ async def test_a_broker_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPa
         await until(lambda: bench.acknowledged == {0: 1})
     assert bench.done == [(0, 0)]
     assert bench.crashes == []
+
+
+async def test_partitions_that_change_within_a_lease_are_served() -> None:
+    bench = Bench(assigned=frozenset({0}))
+    await bench.append(0, "a")
+    await bench.append(1, "b")
+    async with bench.running():
+        await until(lambda: bench.done == [(0, 0)])
+        bench.assigned = frozenset({0, 1})
+        await until(lambda: bench.acknowledged == {0: 1, 1: 1})
