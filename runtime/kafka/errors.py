@@ -17,7 +17,17 @@ _NO_LEADER = frozenset(
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     }
 )
-_NO_ANSWER = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError.REQUEST_TIMED_OUT})
+_REFUSED_HERE = frozenset(
+    {
+        KafkaError._AUTHENTICATION,
+        KafkaError._INVALID_ARG,
+        KafkaError._NOT_IMPLEMENTED,
+        KafkaError._SSL,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNSUPPORTED_FEATURE,
+    }
+)
+"""Of librdkafka's own errors, whose codes are below 0; its others tell of connections, brokers and time."""
 
 
 class NoLeaderError(TransientError):
@@ -33,6 +43,7 @@ def told_of(cause: KafkaError) -> Exception:
     """See `told`."""
     if cause.code() in _NO_LEADER:
         return NoLeaderError(f"Kafka has no leader for a partition or a group yet: {cause.name()}")
-    if cause.retriable() or cause.code() in _NO_ANSWER:
+    is_of_connections = cause.code() < 0 and cause.code() not in _REFUSED_HERE
+    if is_of_connections or cause.retriable() or cause.code() == KafkaError.REQUEST_TIMED_OUT:
         return TransientError(f"Kafka did not answer: {cause.name()}")
     return ConfigError(f"Kafka refuses: {cause.name()} {cause.str()}")
