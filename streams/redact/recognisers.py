@@ -25,7 +25,7 @@ from schemas.redaction import Kind
 from streams.core.redaction import Finding
 from streams.core.scripts import UNSPACED
 from streams.redact.dialling import is_dialled_at_home, is_dialled_from_abroad
-from streams.redact.screens import Span, before_another, candidates, next_phone
+from streams.redact.screens import Span, before_another, candidates, cards_of, next_phone
 
 # Presidio logs texts it could not validate.
 logging.getLogger("presidio-analyzer").disabled = True
@@ -157,13 +157,14 @@ class Recognisers:
 
     def _cards(self, text: str, span: Span) -> Iterator[Finding]:
         """Every length from 13 to 19 digits: a number of a card has a valid check digit (Luhn)."""
-        start, end = span
-        digits = _SEPARATOR.sub("", text[start:end])
-        if not self._card.validate_result(digits) or len(set(digits)) == 1:
+        for start, end in cards_of(text, span):
+            digits = _SEPARATOR.sub("", text[start:end])
+            if not self._card.validate_result(digits) or len(set(digits)) == 1:
+                continue
+            usual = len(digits) in (14, 15, 16) and digits[0] in "23456"
+            near = _has_context(Kind.CREDIT_CARD, text, (start, end))
+            yield Finding(Kind.CREDIT_CARD, start, end, 1.0 if near else 0.7 if usual else 0.3)
             return
-        usual = len(digits) in (14, 15, 16) and digits[0] in "23456"
-        near = _has_context(Kind.CREDIT_CARD, text, span)
-        yield Finding(Kind.CREDIT_CARD, start, end, 1.0 if near else 0.7 if usual else 0.3)
 
     def _ibans(self, text: str, span: Span) -> Iterator[Finding]:
         """The longest stretch from the country code on whose form and check digits are right."""

@@ -17,21 +17,30 @@ _EMAIL_LEFT, _EMAIL_RIGHT = 128, 260
 # Each pattern consumes a character of few before it looks behind: what may begin with anything is tried everywhere.
 _IBAN = re.compile(r"[0-9](?<=[A-Za-z]{2}[0-9])(?<![A-Za-z0-9][A-Za-z]{2}[0-9])[0-9](?=[ -]{0,2}[A-Za-z0-9]{4})")
 """From the check digits on; the country code is the two letters before."""
-_CARD = re.compile(r"[1-6](?<!\w[1-6])(?:[ .\-/]{0,2}[0-9]){12,18}(?!\w)", re.ASCII)
-_SSN = re.compile(r"[0-9](?<!\w[0-9])[0-9]{2}[-. ]?[0-9]{2}[-. ]?[0-9]{4}(?!\w)", re.ASCII)
+# `[^\W_]`: names of files join words with underscores.
+_CARD = re.compile(r"[1-6](?<![^\W_][1-6])(?:[ .\-/]{0,2}[0-9]){12,18}(?![^\W_])", re.ASCII)
+_CARD_WITHIN = re.compile(
+    r"(?<![0-9A-Za-z])(?=((?:[2-6][0-9]{3}([ .\-]?)(?:[0-9]{4}\2){2}[0-9]{4}|3[0-9]{3}([ .\-]?)[0-9]{6}\3[0-9]{4,5}))"
+    r"(?![0-9A-Za-z]))"
+)
+"""A card's number in the groups it is printed in, or in none: what stands beside it may be a number as well."""
+_CARD_BEHIND = 24
+"""Its longest form, which may reach so far behind a candidate that ends in its midst."""
+_SSN = re.compile(r"[0-9](?<![^\W_][0-9])[0-9]{2}[-. ]?[0-9]{2}[-. ]?[0-9]{4}(?![^\W_])", re.ASCII)
 _IP = re.compile(
-    r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:/[0-9]{1,3})?(?![\w])"
-    r"|(?<![\w:])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{0,40}(?:%\w{1,16})?(?:/[0-9]{1,3})?",
+    r"(?<![^\W_])(?<!\.)(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:/[0-9]{1,3})?(?![^\W_])"
+    r"|(?<![^\W_])(?<!:)[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]{0,40}(?:%\w{1,16})?(?:/[0-9]{1,3})?",
     re.ASCII,
 )
 _IP_SIGN = re.compile(r"[0-9:](?:(?<=[0-9])(?=\.[0-9])|(?<=:)(?=[0-9A-Fa-f]{0,4}:))")
 """In every address, and at most so far behind its first character:"""
 _IP_BEFORE_SIGN = 4
 _PHONE = re.compile(
-    r"[+(0-9](?<![\w+][+(0-9])(?:(?<=\+) ?\(?[0-9]|(?<=\()[0-9]|(?<=[0-9]))"
-    r"(?:(?:[ \t]?[().\-/]{1,2}[ \t]?|[ \t])?[0-9]){6,16}(?![\w]|[.,][0-9])",
+    r"[+(0-9](?<!\+[+(0-9])(?<![^\W_][+(0-9])(?:(?<=\+) ?\(?[0-9]|(?<=\()[0-9]|(?<=[0-9]))"
+    r"(?:(?:[ \t]?[().\-/]{1,2}[ \t]?|[ \t])?[0-9]){6,16}(?!(?!(?:x|ext)\.?[0-9])[^\W_]|[.,][0-9])",
     re.ASCII,
 )
+"""An extension (`x123`) may touch it."""
 _SPACE = re.compile(r"[ \t]")
 
 _SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
@@ -72,6 +81,14 @@ def candidates(kind: Kind, text: str) -> Iterator[Span]:
         case Kind.PHONE:
             return (match.span() for match in _PHONE.finditer(text))
     return iter(())
+
+
+def cards_of(text: str, span: Span) -> Iterator[Span]:
+    """A card number's candidate, then what is written like one of its own from a place within it on."""
+    yield span
+    for match in _CARD_WITHIN.finditer(text, span[0], min(len(text), span[1] + _CARD_BEHIND)):
+        if match.start() < span[1] and match.span(1) != span:
+            yield match.span(1)
 
 
 def next_phone(text: str, start: int) -> Span | None:

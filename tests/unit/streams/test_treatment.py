@@ -48,6 +48,19 @@ def test_a_title_made_of_the_doc_id_reads_as_people_write_it(doc_id: str, title:
     assert named_after(doc_id) == title
 
 
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("contract_536-22-8726_final.pdf", "contract_[SSN]_final"),
+        ("card_4111111111111111.pdf", "card_[CREDIT_CARD]"),
+        ("call_+12125550187.txt", "call_[PHONE]"),
+        ("ip_10.0.0.1_log.txt", "ip_[IP]_log"),
+    ],
+)
+def test_a_title_made_of_the_doc_id_has_no_value_that_underscores_join_to_other_words(name: str, title: str) -> None:
+    assert treated(doc_id=f"hr/{name}").title == title
+
+
 def test_a_url_with_a_declared_name_in_its_path_is_left_out() -> None:
     assert treated(url="https://x.example/people/jane-roe", private=("Jane Roe",)).url is None
 
