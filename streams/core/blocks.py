@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from schemas.records import Part
 
+_DEEPEST_HEADING = 10
+"""Deeper ones are side by side: every section carries the headings above it."""
+
 
 class BlockKind(StrEnum):
     """What a stretch of text is to a reader."""
@@ -82,11 +85,15 @@ def assemble(
             place += len(gap)
         end = place + len(piece.text)
         blocks.append(
-            Block(piece.kind, piece.text, piece.level, piece.page, place, end, piece.header_lines, piece.part)
+            Block(piece.kind, piece.text, _level(piece), piece.page, place, end, piece.header_lines, piece.part)
         )
         text.append(piece.text)
         place = end
     return ParsedDocument(title, language, kind, "".join(text), tuple(blocks), tuple(parts))
+
+
+def _level(piece: Piece) -> int:
+    return min(piece.level, _DEEPEST_HEADING) if piece.kind is BlockKind.HEADING else piece.level
 
 
 def _filled(pieces: Iterable[Piece]) -> Iterator[Piece]:

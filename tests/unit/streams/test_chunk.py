@@ -9,6 +9,7 @@ from schemas.errors import TooLargeError
 from schemas.records import Part
 from streams.core.blocks import BlockKind, ParsedDocument, Piece, assemble
 from streams.core.chunk import Chunk, chunk, embedded_hash, embedded_text
+from streams.core.sections import sections
 
 WORDS = HashedWordsEmbedder()
 
@@ -54,6 +55,14 @@ def test_a_deeper_heading_keeps_those_above_it_and_a_higher_one_drops_them() -> 
         heading("D", 2), paragraph("d"), heading("E"), paragraph("e"),
     )  # fmt: skip
     assert [c.heading_path for c in chunks] == [("A",), ("A", "B"), ("A", "B", "C"), ("A", "D"), ("E",)]
+
+
+def test_headings_nested_without_end_leave_every_section_a_short_path() -> None:
+    pieces = [one for level in range(1, 5001) for one in (heading(f"H{level}", level), paragraph("words"))]
+    paths = [path for path, _ in sections(document(*pieces).blocks)]
+    assert len(paths) == 5000
+    assert max(map(len, paths)) == 10
+    assert paths[-1][-1].text == "H5000"
 
 
 def test_the_title_is_not_repeated_as_the_first_heading() -> None:
