@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from schemas.redaction import Kind
-from streams.core.blocks import ParsedDocument
+from streams.core.blocks import BlockKind, ParsedDocument
 from streams.core.echoes import echoes
 from streams.core.private import private_findings
 from streams.core.redaction import Finding, Search, Sighted
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from streams.redact.recognisers import Recognisers
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]{0,20}://")
+_CELL_END = " | "
+_WORD = re.compile(r"[^\W\d_]+")
+_MOST_WORDS = 1
 _WITHOUT_PATTERN = frozenset({Kind.PERSON, Kind.PRIVATE})
 
 
@@ -28,6 +31,7 @@ def sighted(document: ParsedDocument, search: Search) -> Sighted:
     titles = (document.title or "", *(part.title for part in document.parts))
     texts = [plain(text) for text in (document.text, *titles, *search.sides)]
     found = [list(_findings(text, search)) for text in texts]
+    found[0] += _in_columns(document, texts[0], search.kinds)
     if Kind.PERSON in search.kinds:
         _add_names(texts, found)
     in_text, in_title, *others = (
@@ -56,6 +60,38 @@ def _findings(text: str, search: Search) -> Iterator[Finding]:
     for kind in search.kinds:
         if kind not in _WITHOUT_PATTERN:
             yield from _recognisers().find(kind, text)
+
+
+def _in_columns(document: ParsedDocument, text: str, kinds: Sequence[Kind]) -> Iterator[Finding]:
+    """Findings in cells that nothing tells but the name of their column. `text` is the document's, plain."""
+    kinds = [kind for kind in kinds if kind not in _WITHOUT_PATTERN]
+    for block in document.blocks:
+        if block.kind is not BlockKind.TABLE or not block.header_lines:
+            continue
+        lines = text[block.start : block.end].split("\n")
+        # As words: `customer_ssn`.
+        names = lines[block.header_lines - 1].replace("_", " ").split(_CELL_END)
+        told = {
+            number: [kind for kind in kinds if _recognisers().tells(kind, name)] for number, name in enumerate(names)
+        }
+        if not any(told.values()):
+            continue
+        place = block.start + sum(len(line) + 1 for line in lines[: block.header_lines])
+        for line in lines[block.header_lines :]:
+            for number, cell in enumerate(line.split(_CELL_END)):
+                # A cell of prose (`text`, `contact`) says itself what its numbers are.
+                for kind in told.get(number, ()) if len(_WORD.findall(cell)) <= _MOST_WORDS else ():
+                    yield from _in_cell(kind, f"{names[number]}: ", cell, place)
+                place += len(cell) + len(_CELL_END)
+            # A line's end is shorter than a cell's.
+            place += 1 - len(_CELL_END)
+
+
+def _in_cell(kind: Kind, lead: str, cell: str, place: int) -> Iterator[Finding]:
+    shift = place - len(lead)
+    for finding in _recognisers().find(kind, lead + cell):
+        if finding.start >= len(lead):
+            yield replace(finding, start=finding.start + shift, end=finding.end + shift)
 
 
 def _add_names(texts: Sequence[str], found: Sequence[list[Finding]]) -> None:

@@ -117,6 +117,10 @@ class Recognisers:
             for span in candidates(kind, text):
                 yield from find(text, span)
 
+    def tells(self, kind: Kind, name: str) -> bool:
+        """Whether the name of a column says that its values are of this kind."""
+        return kind in _CONTEXT and _CONTEXT[kind].search(name) is not None
+
     def _emails(self, text: str, span: Span) -> Iterator[Finding]:
         spelled_out = _AT_IN_BRACKETS.search(text, *span)
         # Only what is spelled out has spaces within: of anything else the words with an at sign are enough.

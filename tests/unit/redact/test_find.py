@@ -81,6 +81,30 @@ def test_values_are_found_and_look_alikes_are_not(kind: Kind, text: str, values:
 
 
 @pytest.mark.parametrize(
+    ("body", "content_type", "values"),
+    [
+        ("name,ssn\nAna,536228726\nBob,536228727\n", "text/csv", ["536228726", "536228727"]),
+        ("ref,home_phone\n2125550188,2125550187\n7,x\n", "text/csv", ["2125550187"]),
+        ("customer_ssn,é１ x,n\n536228726,536228727,1\n", "text/csv", ["536228726"]),
+        ("ssn,name\n,Ana\n５３６２２８７２６,Bob\n", "text/csv", ["５３６２２８７２６"]),
+        ("name,part\nAna,536228726\nBob,2125550187\n", "text/csv", []),
+        ("part,text\n1,Order 4821339221 of May\n2,2125550187 (home)\n", "text/csv", ["2125550187"]),
+        (
+            "<p>Before.</p><table><tr><th>Name<th>Social security<th>Part<tr><td>Ana<td>536228726<td>536228728"
+            "<tr><td>Bob<td>536 22 8727<td>536228729</tr></table>",
+            "text/html",
+            ["536228726", "536 22 8727"],
+        ),
+    ],
+)
+def test_numbers_are_told_by_the_names_of_their_columns(body: str, content_type: str, values: list[str]) -> None:
+    document = read_document(body.encode(), content_type, "a")
+    seen = sighted(document, Search((Kind.SSN, Kind.PHONE)))
+    counting = chosen(seen.text, policy_of(Redaction(profile="strict")))
+    assert [document.text[finding.start : finding.end] for finding in counting] == values
+
+
+@pytest.mark.parametrize(
     ("text", "value", "spelled"),
     [
         ("Signed: anna  MÜLLER.", "Anna Müller", "anna  MÜLLER"),
