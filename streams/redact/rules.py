@@ -40,7 +40,7 @@ _RULES: tuple[tuple[re.Pattern[str], float], ...] = tuple(
         (rf"(?:{_FAREWELL})[,.!]?[ \t]*\n+[ \t]*(?P<name>{_NAME})[ \t]*$", 0.85),
         (rf"\b(?:{_FIELD})[ \t]*[:=|][ \t]*(?P<name>{_TWO})", 0.85),
         (rf"\b(?:{_SELF})[ \t]+(?P<name>{_TWO})", 0.85),
-        (rf"(?P<name>{_TWO})[\"']?[ \t]?[<(\[][\w.+-]{{1,64}}@", 0.85),
+        (rf"(?<![^\W\d_])(?<![^\W\d_]['’\-])(?P<name>{_TWO})[\"']?[ \t]?[<(\[][\w.+-]{{1,64}}@", 0.85),
     )
 )
 

@@ -9,6 +9,7 @@ from streams.core.private import private_findings
 from streams.core.redaction import Search, chosen
 from streams.parse.document import read_document
 from streams.redact.find import sighted
+from streams.redact.rules import by_rules
 from streams.redact.screens import plain
 
 
@@ -191,6 +192,12 @@ def test_hostile_text_costs_no_more_than_its_length(text: str) -> None:
     document = read_document(b"short", "text/plain", "a.txt")
     kinds = tuple(kind for kind in Kind if kind is not Kind.PERSON)
     sighted(document, Search(kinds, ("Ab Ab", "1 1 1 1 1 1 1"), (text,)))
+
+
+def test_rules_for_names_cost_no_more_than_a_text_s_length() -> None:
+    assert list(by_rules("ACGT" * 100_000)) == []
+    assert list(by_rules("A'C-" * 100_000)) == []
+    assert [start for start, _, _ in by_rules("\"Jane Roe <j@x.example>, d'Arcy Ann-Lee Ray <r@x.example>")] == [1, 32]
 
 
 def test_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
