@@ -54,6 +54,7 @@ _DATE = re.compile(
 _AT = re.compile(r"@|[\[({] ?at ?[\])}]", re.IGNORECASE)
 _AT_IN_BRACKETS = re.compile(r"[\[({] ?at ?[\])}]", re.IGNORECASE)
 _RUN = re.compile(f"[^{UNSPACED}]+")
+_WORD = re.compile(r"\S+")
 _SEPARATOR = re.compile(r"[().\-/ ]")
 _SPACE = re.compile(r"[ \t]")
 _SIGNS = re.compile(r"[().\-/]")
@@ -217,12 +218,7 @@ def _not_within_another(found: Iterable[tuple[int, int, float]]) -> Iterator[tup
 
 
 def _words_with_at(text: str, span: Span) -> Iterator[Span]:
-    place, end = span
-    while (at := text.find("@", place, end)) >= 0:
-        before, behind = text[place:at], text[at:end]
-        start = at - len(before.rsplit(None, 1)[-1]) if before and not before[-1].isspace() else at
-        place = at + len(behind.split(None, 1)[0])
-        yield start, place
+    return (word.span() for word in _WORD.finditer(text, *span) if "@" in word[0])
 
 
 def _has_check_digits(value: str) -> bool:
