@@ -55,6 +55,7 @@ _LOOK_ALIKES = {
     **dict.fromkeys(_APOSTROPHES, "'"),
     **dict.fromkeys(_DOTS, "."),
     **{chr(ord(zero) + digit): str(digit) for zero in _ZEROS for digit in range(10)},
+    "\ufe6b": "@",
     **{wide: chr(ord(wide) - 0xFEE0) for wide in _WIDE},
 }
 _LOOK_ALIKE = re.compile(f"[{''.join(_LOOK_ALIKES)}]")

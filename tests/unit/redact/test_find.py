@@ -27,6 +27,7 @@ def found(kind: Kind, text: str) -> list[str]:
         (Kind.EMAIL, "Ask <root@db.corp.internal>.", ["root@db.corp.internal"]),
         (Kind.EMAIL, "ana [at] mail [dot] example. Thanks.", ["ana [at] mail [dot] example"]),
         (Kind.EMAIL, "ａｎａ＠ｍａｉｌ．ｅｘａｍｐｌｅ", ["ａｎａ＠ｍａｉｌ．ｅｘａｍｐｌｅ"]),
+        (Kind.EMAIL, "ana\ufe6bmail.example", ["ana\ufe6bmail.example"]),
         (Kind.EMAIL, "See you @ noon, or @home.", []),
         (Kind.IBAN, "To DE89 3704 0044 0532 0130 00 today", ["DE89 3704 0044 0532 0130 00"]),
         (Kind.IBAN, "to gb82west12345698765432 please", ["gb82west12345698765432"]),
@@ -155,6 +156,12 @@ def test_a_declared_value_is_found_whatever_forms_of_a_sign_it_and_the_text_use(
     document = read_document(f"Ask {text} です".encode(), "text/plain", "a.txt")
     (finding,) = sighted(document, Search(private=(value,))).text
     assert document.text[finding.start : finding.end] == text
+
+
+@pytest.mark.parametrize("hidden", "\u034f\u115f\u1160\u180b\u180e\u3164\ufe00\ufe0f\uffa0\ufff9\U000e0020\U000e0100")
+def test_a_character_nobody_sees_hides_no_value(hidden: str) -> None:
+    assert found(Kind.EMAIL, f"Ask ana@ma{hidden}il.example now") == ["ana@mail.example"]
+    assert found(Kind.SSN, f"It is 536-22{hidden}-8726 ❤\ufe0f.") == ["536-22-8726"]
 
 
 def test_the_longest_declared_value_is_taken_whatever_its_script() -> None:
