@@ -161,10 +161,12 @@ def _is_layout(table: etree._Element) -> bool:
 
 
 def _unwrap_table(table: etree._Element) -> None:
-    for part in table.iter(*_TABLE_PARTS):
-        owner = next(part.iterancestors("table"), part) if part.tag != "table" else part
-        if owner is table:
+    """The table and its parts as plain blocks; tables within it stay what they are."""
+    for part in list(table.iter(*_TABLE_PARTS)):
+        if part.tag != "table" and next(part.iterancestors("table")) is table:
             part.tag = "div"
+    # Last: the parts are known by it.
+    table.tag = "div"
 
 
 def _number(ordered: etree._Element) -> None:

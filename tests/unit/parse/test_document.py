@@ -134,6 +134,23 @@ def test_of_a_page_all_main_parts_are_kept_and_what_is_more_than_they_are(body: 
     assert html(body).text == said
 
 
+@pytest.mark.parametrize(
+    ("attributes", "last"),
+    [("role=presentation", "The end."), ("", "<ul><li>The end.</li></ul>")],
+    ids=["presentation", "lists in cells"],
+)
+def test_cells_of_a_table_that_only_lays_out_are_apart_and_tables_in_them_stay(attributes: str, last: str) -> None:
+    data = "<table><tr><td>idle</td><td>2</td></tr><tr><td>busy</td><td>9</td></tr></table>"
+    rows = f"<tr><td>SSN</td><td>536-22-8726</td></tr><tr><td>{data}</td><td>{last}</td></tr>"
+    page = html(f"<table {attributes}><tbody>{rows}</tbody></table>")
+    assert page.text.split("\n\n") == ["SSN", "536-22-8726", "idle | 2\nbusy | 9", "The end."]
+
+
+def test_items_of_a_list_have_the_numbers_that_they_and_the_list_say() -> None:
+    page = html("<ol start=3><li>Open it</li><li value=7>Close it</li><li>Wait</li><li value=x>Go</li></ol>")
+    assert [block.text for block in page.blocks] == ["3. Open it", "7. Close it", "8. Wait", "9. Go"]
+
+
 def test_a_page_nested_hundreds_deep_keeps_its_words() -> None:
     page = html("<div>" * 900 + "deep words" + "</div>" * 900 + "<p>after it</p>")
     assert page.text == "deep words\n\nafter it"
