@@ -2,7 +2,10 @@
 python-oxmsg.
 """
 
+import base64
+import binascii
 import io
+import quopri
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -176,15 +179,30 @@ class _Message:
 
 
 def _forwarded(part: MIMEPart, inside: MIMEPart) -> _Part:
-    subject = _header(inside, "Subject") or "message"
-    return _Part(part.get_filename() or f"{subject}.eml", "message/rfc822", bytes(inside))
+    """A message within a message. One that is encoded, which some mailers do, was taken apart as it came."""
+    body = _decoded(bytes(inside), _header(part, "Content-Transfer-Encoding").lower())
+    subject = _header(BytesParser(policy=policy.default).parsebytes(body, headersonly=True), "Subject") or "message"
+    return _Part(part.get_filename() or f"{subject}.eml", "message/rfc822", body)
+
+
+def _decoded(message: bytes, encoding: str) -> bytes:
+    """What is no base64 after all stays as it is."""
+    if encoding == "quoted-printable":
+        return quopri.decodestring(message.lstrip())
+    if encoding == "base64":
+        try:
+            return base64.b64decode(b"".join(message.split()), validate=True) or message
+        except binascii.Error:
+            return message
+    return message
 
 
 def _leaf(part: MIMEPart) -> Iterator[_Part]:
     name = part.get_filename() or ""
     content = part.get_payload(decode=True)
     charset = part.get_content_charset()
-    kind = part.get_content_type()
+    # A multipart is a leaf where its boundary never comes.
+    kind = "text/plain" if part.get_content_maintype() == "multipart" else part.get_content_type()
     body = content if isinstance(content, bytes) else b""
     if charset and not name:
         # The page within may still name the charset it had: what is stated here counts more.

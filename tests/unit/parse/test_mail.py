@@ -1,5 +1,8 @@
 """Mail as it is sent: every part that says something is read once."""
 
+import base64
+import quopri
+
 import pytest
 
 from schemas.errors import UnreadableError
@@ -51,6 +54,22 @@ def test_what_is_attached_within_an_alternative_that_is_not_read_is_kept() -> No
     text = read(multipart("alternative", part("text/plain", "The same words."), rich)).text
     assert text.count("The same words.") == 1
     assert "idle | 2" in text
+
+
+@pytest.mark.parametrize("encoding", ["base64", "quoted-printable", "BASE64", "8bit"])
+def test_a_message_within_is_read_in_whatever_encoding_it_was_sent(encoding: str) -> None:
+    within = b"From: c@d.test\r\nSubject: The quote\r\n\r\nThe price is = 5 EUR.\r\n"
+    encode = {"base64": base64.encodebytes, "quoted-printable": quopri.encodestring}.get(encoding.lower(), bytes)
+    header = f"message/rfc822\r\nContent-Transfer-Encoding: {encoding}"
+    document = read(multipart("mixed", part("text/plain", "See below."), part(header, encode(within))))
+    assert [one.title for one in document.parts] == ["The quote.eml"]
+    assert "The price is = 5 EUR." in document.text
+    assert "See below." in document.text
+
+
+@pytest.mark.parametrize("kind", ["mixed; boundary=never", "mixed", "alternative"])
+def test_a_multipart_whose_boundary_never_comes_keeps_its_text(kind: str) -> None:
+    assert "The words of it." in read(part(f"multipart/{kind}", "The words of it.")).text
 
 
 def test_a_report_about_a_message_keeps_its_fields() -> None:
