@@ -18,7 +18,9 @@ _ROLES = frozenset({"navigation", "banner", "contentinfo", "search", "complement
 # Names that documentation generators give to what is not the document: DocBook, Sphinx, MkDocs, Doxygen, Jekyll.
 _CLASSES = frozenset({"navheader", "navfooter", "sphinxsidebar", "related", "headerlink", "breadcrumb", "breadcrumbs",
                       "toc", "sidebar", "skip-link", "md-sidebar", "site-footer", "site-header"})  # fmt: skip
-_NOTES = frozenset({"note", "tip", "warning", "caution", "important", "admonition", "callout", "hint"})
+_NOTES = frozenset({"note", "tip", "warning", "caution", "important", "admonition", "callout", "hint", "footnote-list",
+                    "footnote", "footnotes", "endnote", "rearnote"})  # fmt: skip
+"""Classes, or types of EPUB, of what stands aside and is the document's all the same."""
 _RENAMED = {"figure": "div", "figcaption": "p", "details": "div", "summary": "p", "form": "div", "fieldset": "div",
             "legend": "p"}  # fmt: skip
 _TABLE_PARTS = ("table", "thead", "tbody", "tfoot", "tr", "td", "caption")
@@ -107,7 +109,8 @@ def _is_boilerplate(element: etree._Element) -> bool:
         return True
     classes = set((element.get("class") or "").lower().split())
     if tag == "aside":
-        return element.get("role") != "note" and not classes & _NOTES
+        role, types = element.get("role") or "", (element.get("epub:type") or "").lower().split()
+        return role != "note" and not role.startswith("doc-") and not classes.union(types) & _NOTES
     if tag in ("header", "footer"):
         return not any(above.tag in ("main", "article", "section") for above in element.iterancestors())
     return bool(classes & _CLASSES) and tag not in ("body", "main", "article")

@@ -40,7 +40,7 @@ _ROLES = (
 _KEEPING = (
     "versionadded", "versionchanged", "deprecated", "seealso", "rubric", "centered", "hlist", "glossary",
     "productionlist", "tab", "tabs", "tab-item", "tab-set", "dropdown", "card", "grid", "grid-item", "only",
-    "collapse", "details",
+    "collapse", "details", "topic", "sidebar",
 )  # fmt: skip
 _CODE = ("code-block", "sourcecode", "highlight-code", "prompt", "doctest", "testcode", "parsed-literal-block")
 _SILENT = (

@@ -12,6 +12,10 @@ from streams.parse.reading import Reading
 from streams.parse.tables import names_columns, table_piece
 
 _TITLE = re.compile(r"\{\\title ([^{}\\]{1,500})\}")
+# striprtf passes over notes as over what nobody reads; each is read where it stands.
+_NOTE = re.compile(r"(?<!\\)\{(?:\\\*)?\\footnote\b ?")
+_MAC = re.compile(r"\A(\{\\rtf1?(?:\s?\\ansi)?)\s?(?:\\mac(?:\s?\\ansicpg10000)?|\\ansicpg10000)\b")
+"""The Mac's own code page, of which striprtf knows nothing."""
 _ROWS = re.compile(r"(?:^[^\n]*\|\n?)+", re.MULTILINE)
 
 
@@ -19,8 +23,10 @@ def read(source: bytes, prose: Callable[[str], Reading]) -> Reading:
     """`prose` reads the text between tables. Raises UnreadableError, reason malformed."""
     # Bytes above 127 are escaped or in the code page that the header names; striprtf wants them as they are.
     rtf = source.decode("latin-1")
+    rtf, of_mac = _MAC.subn(r"\1", _NOTE.sub("{ ", rtf))
+    encoding = "mac_roman" if of_mac else "cp1252"
     try:
-        plain: str = rtf_to_text(rtf, encoding="cp1252", errors="replace")  # type: ignore[no-untyped-call]
+        plain: str = rtf_to_text(rtf, encoding=encoding, errors="replace")  # type: ignore[no-untyped-call]
     except (ValueError, LookupError, IndexError, KeyError, TypeError):
         raise UnreadableError("the RTF is damaged: save it again and resend it", reason="malformed") from None
     pieces: list[Piece] = []

@@ -1,6 +1,7 @@
 """What looks like a reader's own marks and is not, and what is over a limit: read, or refused, never dropped."""
 
 import io
+import zipfile
 
 import pytest
 
@@ -56,6 +57,54 @@ def test_front_matter_of_many_kinds_of_fields_is_taken_off() -> None:
     )
     read = read_document(f"---\n{fields}---\nMore text\n".encode(), "text/markdown", "a")
     assert (read.title, read.text) == ("The page", "More text")
+
+
+NOTE = "<p>Text words<a href='#n'>1</a></p><aside {} id='n'><p>1. The fee is 5 percent.</p></aside>"
+
+
+@pytest.mark.parametrize("marked", ["role='doc-footnote'", "epub:type='footnote'", "class='footnote-list brackets'"])
+def test_notes_that_stand_aside_are_read(marked: str) -> None:
+    assert text(NOTE.format(marked), "text/html").endswith("The fee is 5 percent.")
+    assert "The fee" not in text(NOTE.format("class='ad'"), "text/html")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ("Text [#a]_ words.\n\n.. [#a] The fee is 5 percent.\n", "text/x-rst"),
+        ("Text words.\n\n.. topic:: A topic\n\n   The fee is 5 percent.\n", "text/x-rst"),
+        ("Text words.\n\n.. sidebar:: Beside\n\n   The fee is 5 percent.\n", "text/x-rst"),
+        (
+            r"{\rtf1\ansi Text words{\super 1}{\footnote {\super 1} The fee is 5 percent.} go on.\par}",
+            "application/rtf",
+        ),
+        (r"{\rtf1\ansi Text words{\*\footnote\pard The fee is 5 percent.} go on.\par}", "application/rtf"),
+    ],
+)
+def test_notes_topics_and_sidebars_are_read(body: str, content_type: str) -> None:
+    read = text(body, content_type)
+    assert "Text" in read
+    assert "The fee is 5 percent." in read
+    assert ("go on." in read) is ("go on." in body)
+
+
+def test_notes_of_a_book_are_read() -> None:
+    book = epub(ENGLISH)
+    with zipfile.ZipFile(io.BytesIO(book)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    chapter = next(name for name in members if name.endswith("one.xhtml"))
+    members[chapter] = members[chapter].replace(b"</body>", NOTE.format("epub:type='footnote'").encode() + b"</body>")
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    assert "The fee is 5 percent." in read_document(file.getvalue(), None, "a.epub").text
+
+
+@pytest.mark.parametrize("page", [r"\mac", r"\mac\ansicpg10000", r"\ansi\ansicpg10000"])
+def test_letters_of_the_mac_s_own_code_page_are_read(page: str) -> None:
+    said = text(rf"{{\rtf1{page}\deff0 The caf\'8e is open all day.\par}}", "application/rtf")
+    assert said == "The café is open all day."
 
 
 @pytest.mark.parametrize("body", [xlsx(ENGLISH), pptx(ENGLISH), epub(ENGLISH)], ids=["xlsx", "pptx", "epub"])
