@@ -1,5 +1,5 @@
-"""Word documents with all they say as plain paragraphs: content controls, tracked insertions, fields, text boxes and
-notes, which readers of paragraphs pass over. Tables of contents are left out.
+"""Word documents with all they say as plain paragraphs: content controls, tracked insertions, fields, text boxes,
+notes, formulas and words with their sounds above, which readers pass over. Tables of contents are left out.
 """
 
 import io
@@ -15,10 +15,11 @@ from streams.parse.xml import local, parsed
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _MC = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
+_M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _MAIN = re.compile(r"word/document\d*\.xml")
 _WRAPPING = ("sdt", "ins", "moveTo", "smartTag", "fldSimple", "customXml", "dir", "bdo")
 _SPECIAL = re.compile(rb"<w:(?:sdt|ins|moveTo|smartTag|fldSimple|customXml|dir|bdo|txbxContent|footnoteReference|"
-                      rb"endnoteReference)[\s>]")  # fmt: skip
+                      rb"endnoteReference|ruby)[\s>]|<m:oMath[\s>]")  # fmt: skip
 _NOTES = {"footnoteReference": ("word/footnotes.xml", "footnote"), "endnoteReference": ("word/endnotes.xml", "endnote")}
 # What refers to parts of a note's file that the document's has not, or is not text.
 _NOT_OF_NOTES = ("drawing", "pict", "object", "footnoteRef", "endnoteRef")
@@ -35,6 +36,7 @@ def plain_paragraphs(archive: Archive, body: bytes) -> bytes:
     root = parsed(written)
     _unbox(root)
     _set_notes(root, archive)
+    _spell(root)
     _unwrap(root)
     return _with_member(archive, name, etree.tostring(root, encoding="utf-8", xml_declaration=True, standalone=True))
 
@@ -67,6 +69,26 @@ def _notes(archive: Archive, name: str, kind: str) -> Mapping[str, etree._Elemen
     for link in list(root.iter(f"{_W}hyperlink")):
         _replace(link, link)
     return {note.get(f"{_W}id") or "": note for note in root.iter(f"{_W}{kind}")}
+
+
+def _spell(root: etree._Element) -> None:
+    """Words without the sounds above them, formulas as a run of their signs."""
+    for ruby in list(root.iter(f"{_W}ruby")):
+        ruby.addprevious(_said(f"{_W}rubyBase/{_W}r/{_W}t", ruby))
+        _take_out(ruby)
+    for formula in list(root.iter(f"{_M}oMath")):
+        run = etree.Element(f"{_W}r")
+        run.append(_said(f".//{_M}t", formula))
+        formula.addprevious(run)
+        _take_out(formula)
+    for wrapping in list(root.iter(f"{_M}oMathPara")):
+        _replace(wrapping, wrapping)
+
+
+def _said(path: str, element: etree._Element) -> etree._Element:
+    text = etree.Element(f"{_W}t")
+    text.text = "".join(part.text or "" for part in element.iterfind(path))
+    return text
 
 
 def _unwrap(root: etree._Element) -> None:

@@ -13,6 +13,7 @@ from streams.parse.document import read_document
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 SPACES = (
     f"xmlns:w='{W}' xmlns:v='urn:schemas-microsoft-com:vml' "
+    "xmlns:m='http://schemas.openxmlformats.org/officeDocument/2006/math' "
     "xmlns:mc='http://schemas.openxmlformats.org/markup-compatibility/2006' "
     "xmlns:wps='http://schemas.microsoft.com/office/word/2010/wordprocessingShape'"
 )
@@ -83,6 +84,22 @@ def test_words_keep_their_order_around_what_is_inserted() -> None:
     inserted = f"<w:ins w:id='1' w:author='a'>{run('new ')}</w:ins>"
     struck = "<w:del w:id='2' w:author='a'><w:r><w:delText>old </w:delText></w:r></w:del>"
     assert "Before new after." in read(paragraph(f"{run('Before ')}{inserted}{struck}{run('after.')}")).text
+
+
+def test_words_with_sounds_above_and_formulas_stand_where_they_do() -> None:
+    ruby = (
+        f"<w:r><w:ruby><w:rt>{run('yama')}</w:rt><w:rubyBase>{run('Yama')}{run('da')}</w:rubyBase></w:ruby>"
+        "<w:t xml:space='preserve'> knows </w:t></w:r>"
+    )
+    formula = "<m:oMath><m:r><m:t>E=</m:t></m:r><m:sSup><m:e><m:r><m:t>mc</m:t></m:r></m:e></m:sSup></m:oMath>"
+    alone = "<m:oMathPara><m:oMath><m:r><m:t>a+b</m:t></m:r></m:oMath></m:oMathPara>"
+    said = [
+        block.text
+        for block in read(
+            paragraph(f"{run('Mr ')}{ruby}{formula}{run(' well.')}"), paragraph(f"{alone}{run(' is c')}")
+        ).blocks
+    ]
+    assert said[1:-1] == ["Mr Yamada knows E=mc well.", "a+b is c"]
 
 
 def test_rows_within_a_control_are_rows_of_the_table() -> None:
