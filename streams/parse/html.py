@@ -28,6 +28,7 @@ _INSIDE_LAYOUT = "descendant::*[self::table or self::pre or self::ul or self::ol
 # Deeper elements keep their text but lose their tags: unstructured recurses, and lxml cuts off silently at 255.
 _DEEPEST = 100
 _REFUSED_DEPTH = 2000
+_MOST_DIGITS = 7
 # RFC 5646: what every chunk row would carry is a language, or nothing.
 _LANGUAGE = re.compile(r"[a-z]{2,8}")
 
@@ -174,14 +175,18 @@ def _unwrap_table(table: etree._Element) -> None:
 
 def _number(ordered: etree._Element) -> None:
     """Write the numbers of an ordered list into its text: "step 3" is asked for by its number."""
-    start = ordered.get("start") or "1"
-    number = int(start) if start.isdecimal() and len(start) < 7 else 1
+    number = _counted(ordered.get("start"), 1)
     for item in ordered.iterchildren("li"):
+        number = _counted(item.get("value"), number)
         holder = item
         while not (holder.text or "").strip() and len(holder) and holder[0].tag in ("p", "div"):
             holder = holder[0]
         holder.text = f"{number}. {(holder.text or '').lstrip()}"
         number += 1
+
+
+def _counted(said: str | None, otherwise: int) -> int:
+    return int(said) if said and said.isdecimal() and len(said) < _MOST_DIGITS else otherwise
 
 
 def _flatten(root: etree._Element) -> None:
