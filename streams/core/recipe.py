@@ -7,7 +7,7 @@ start.
 import hashlib
 from collections.abc import Mapping
 
-REDACTION = "2"
+REDACTION = "3"
 """Raised when the same personal data is found or replaced otherwise under the same policy."""
 
 
