@@ -219,6 +219,8 @@ def main() -> None:
 
     named = [Path(name) for name in sys.argv[1:]]
     paths = [path for name in named for path in [name, *sorted(name.rglob("*"))] if path.is_file()]
+    if not paths:
+        sys.exit("usage: python -m benchmarks.locality FOLDER...   (documents, such as `docs README.md examples`)")
     load = load_average()
     tallies = measure(paths, load_embedder().token_spans)
     whole = Tally()
