@@ -27,11 +27,15 @@ def load(
 
         def render() -> None:
             out.print(f"{done.sent} sent, {done.unchanged} unchanged, {done.deleted} deleted", end="")
-            out.print(", all answerable" if done.waited else "")
+            not_taken = len(done.refused) + len(done.dead)
+            answerable = ", all answerable" if not not_taken else f", {not_taken} not taken, all others answerable"
+            out.print(answerable if done.waited else "")
             for reason, count in done.skipped.items():
                 out.print(f"  left out: {count} ({reason})", style="dim", markup=False)
             for line in (*done.refused, *done.dead):
                 out.print(f"  [red]not taken[/] {line}")
+            if not_taken:
+                out.print("  What was loaded of these before is still answered. They are sent again by the next load.")
 
         show(asdict(done), as_json, render)
         if done.refused or done.dead:

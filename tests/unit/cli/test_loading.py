@@ -1,0 +1,26 @@
+"""What `millstream load` says of a folder of which something was not taken."""
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cli import folder
+from cli.folder import Outcome
+from cli.loading import load
+
+
+@pytest.mark.parametrize(
+    ("dead", "said", "exit_code"),
+    [((), "3 sent, 1 unchanged, 0 deleted, all answerable", 0), (("a.pdf: empty",), "1 not taken, all others", 1)],
+)
+def test_only_what_was_taken_is_called_answerable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dead: tuple[str, ...], said: str, exit_code: int
+) -> None:
+    monkeypatch.setattr(folder, "load_folder", lambda *_args, **_named: Outcome(3, 1, 0, waited=True, dead=dead))
+    app = typer.Typer()
+    app.command()(load)
+    done = CliRunner().invoke(app, [str(tmp_path), "--source", "handbook"])
+    assert (done.exit_code, said in done.output) == (exit_code, True)
+    assert ("still answered" in done.output) is bool(dead)
