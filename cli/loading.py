@@ -24,19 +24,19 @@ def load(
 
     with errors_in_one_line():
         done = load_folder(folder, source, prune=prune, wait=wait, quiet=as_json)
+        not_taken = (*done.refused, *done.dead)
 
         def render() -> None:
             out.print(f"{done.sent} sent, {done.unchanged} unchanged, {done.deleted} deleted", end="")
-            not_taken = len(done.refused) + len(done.dead)
-            answerable = ", all answerable" if not not_taken else f", {not_taken} not taken, all others answerable"
+            answerable = f", {len(not_taken)} not taken, all others answerable" if not_taken else ", all answerable"
             out.print(answerable if done.waited else "")
             for reason, count in done.skipped.items():
                 out.print(f"  left out: {count} ({reason})", style="dim", markup=False)
-            for line in (*done.refused, *done.dead):
+            for line in not_taken:
                 out.print(f"  [red]not taken[/] {line}")
             if not_taken:
                 out.print("  What was loaded of these before is still answered. They are sent again by the next load.")
 
         show(asdict(done), as_json, render)
-        if done.refused or done.dead:
+        if not_taken:
             raise typer.Exit(1)

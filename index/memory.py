@@ -152,7 +152,7 @@ class MemoryIndex:
     ) -> Mapping[Document, tuple[DocumentRow, ...]]:
         """Rows of each document that were made of this record, newest first; one without any is missing."""
         made: dict[Document, list[DocumentRow]] = defaultdict(list)
-        for row in self._shard(tenant).documents.values():
+        for row in self._shard(tenant).documents.values() if records else ():
             if records.get(row.document) == row.mutation:
                 made[row.document].append(row)
         return {document: _newest_first(rows) for document, rows in made.items()}

@@ -33,7 +33,7 @@ from runtime.faults import Point, reach
 from schemas.errors import BrokenIndexError, PermanentError, TransientError
 from schemas.headers import Again
 from schemas.identity import Document, Tenant
-from schemas.records import Commit, TakeOver
+from schemas.records import Commit, Coordinates, TakeOver
 from schemas.topics import HIDES
 
 _WITHOUT_EPOCH_SECONDS = 60.0
@@ -287,18 +287,16 @@ class TenantWriter:
         settled: dict[int, Outcome] = {}
         steps: dict[int, Step] = {}
         endangered: dict[int, Endangered] = {}
-        plans = [await self._plan(states.get(item.document), item) for item in batch]
-        known = await self._redelivered(
-            published,
-            states,
-            [
-                item
-                for item, wanted in zip(batch, plans, strict=True)
-                if item.again or isinstance(wanted, NothingChanges)
-            ],
-        )
-        for place, (item, wanted) in enumerate(zip(batch, plans, strict=True)):
+        plans: list[tuple[Item, DocumentRow | None, Plan | NothingChanges]] = []
+        asked: dict[Document, Coordinates] = {}
+        for item in batch:
             previous = states.get(item.document)
+            wanted = await self._plan(previous, item)
+            plans.append((item, previous, wanted))
+            if (item.again or isinstance(wanted, NothingChanges)) and _may_have_row(previous, item):
+                asked[item.document] = item.at
+        known = await self._redelivered(published, asked)
+        for place, (item, previous, wanted) in enumerate(plans):
             if (state := await self._endangered(published, previous, item)) is not None:
                 endangered[place] = state
             if (again := known.get(item.document)) is not None:
@@ -337,13 +335,12 @@ class TenantWriter:
         return await states_at(self._index, published, self._tenant, documents, published.seq)
 
     async def _redelivered(
-        self, published: Published, states: Mapping[Document, DocumentRow], items: Sequence[Item]
+        self, published: Published, asked: Mapping[Document, Coordinates]
     ) -> Mapping[Document, Redelivered]:
         """The fence: what already has a valid document row is not written again. Only what changes nothing may have
         one: its registers, or the hide registers, hold its version since. One read for all: hides, which have no high
         mark to be known by, come late in numbers.
         """
-        asked = {item.document: item.at for item in items if _may_have_row(states.get(item.document), item)}
         known: dict[Document, Redelivered] = {}
         for document, rows in (await self._index.rows_made_of(self._tenant, asked)).items():
             if (row := next((row for row in rows if published.is_valid(row)), None)) is not None:

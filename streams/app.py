@@ -89,8 +89,6 @@ async def seek_to_acknowledged(consumer: AIOKafkaConsumer) -> Mapping[TopicParti
 
 _IN_A_REBALANCE = (AssertionError, IllegalStateError, IllegalGenerationError, UnknownMemberIdError)
 """What a seek fails with when the partitions are somebody else's by now: the end of the rebalance seeks again."""
-
-
 _SEEK_SECONDS = 60.0
 """Less than Faust gives a seek (broker_request_timeout): it would take the end of that for its own, and be silent."""
 

@@ -273,10 +273,9 @@ class TenantQueue:
             self._hooks.on_sweep(swept, monotonic() - started)
 
     async def _hide_some(self) -> None:
-        commits = 0
-        while self._hides and commits < _HIDES_IN_A_ROW:
-            await self._hand_over(self._hides.next_batch())
-            commits += 1
+        for _ in range(_HIDES_IN_A_ROW):
+            if self._hides:
+                await self._hand_over(self._hides.next_batch())
         self._is_behind = bool(self._hides)
 
     async def _hand_over(self, batch: Sequence[Entry]) -> None:

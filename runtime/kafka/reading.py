@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from runtime.kafka.admin import KafkaAdmin
 from runtime.kafka.config import QUIET, client_config
+from runtime.kafka.offsets import Offsets
 from runtime.log_port import MAX_RECORD_BYTES, StoredRecord
 from runtime.settings import Settings
 from schemas.errors import TransientError
 from schemas.records import Coordinates
+
+_ANSWER_SECONDS = 10.0
 
 
 def read_topic(
@@ -21,14 +23,13 @@ def read_topic(
     from the beginning. Joins no group and commits nothing. Blocks; raises TransientError when nothing comes for
     `seconds`.
     """
-    admin = KafkaAdmin(settings)
-    ends = admin.end_offsets(topic)
-    begins = admin.begin_offsets(topic)
+    found = Offsets(settings, _ANSWER_SECONDS).ends(topic)
+    begins = {partition: begin for partition, (begin, _) in found.items()}
     if start is not None:
         begins = {
             partition: max(begins[partition], offset) for partition, offset in start.items() if partition in begins
         }
-    open_ends = {partition: ends[partition] for partition, offset in begins.items() if offset < ends[partition]}
+    open_ends = {partition: found[partition][1] for partition, offset in begins.items() if offset < found[partition][1]}
     if not open_ends:
         return
     name = settings.kafka_topic_prefix + topic

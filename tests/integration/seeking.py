@@ -13,13 +13,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
 
 from runtime.settings import Settings
 from streams import app as streams_app
 from streams.agents import add_agent
 from streams.app import build_app
 from streams.window import Delivery, Lease, LeaseEndedError, Window
+from tests.integration.mock_broker import mock_broker
 
 MANY, FIRST = 150, 10
 """Records, and how many of them were acknowledged before."""
@@ -118,17 +118,15 @@ async def again(stage: Stage) -> None:
 
 
 async def main(how: str) -> None:
-    admin = AdminClient({"bootstrap.servers": "", "test.mock.num.brokers": 1})
-    (broker,) = admin.list_topics(timeout=10).brokers.values()
-    bootstrap = f"{broker.host}:{broker.port}"
-    await make_a_group_that_stands_at(bootstrap, FIRST)
-    stage = Stage(bootstrap)
-    beginning = asyncio.create_task({"idle": idle, "again": again}[how](stage))
-    await stage.until_through()
-    await beginning
-    missing = sorted({*range(FIRST, MANY)} - stage.done)
-    print(json.dumps({"missing": missing, "acknowledged": await acknowledged(bootstrap)}), flush=True)
-    os._exit(0)
+    with mock_broker() as bootstrap:
+        await make_a_group_that_stands_at(bootstrap, FIRST)
+        stage = Stage(bootstrap)
+        beginning = asyncio.create_task({"idle": idle, "again": again}[how](stage))
+        await stage.until_through()
+        await beginning
+        missing = sorted({*range(FIRST, MANY)} - stage.done)
+        print(json.dumps({"missing": missing, "acknowledged": await acknowledged(bootstrap)}), flush=True)
+        os._exit(0)  # without waiting for the threads of Faust and its clients
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.app import seek_to_acknowledged
+from tests.integration.mock_broker import mock_broker
 
 MANY = 5
 ONE, OTHER = TopicPartition("t", 0), TopicPartition("t", 1)
@@ -17,23 +17,20 @@ ONE, OTHER = TopicPartition("t", 0), TopicPartition("t", 1)
 @asynccontextmanager
 async def consumer() -> AsyncIterator[AIOKafkaConsumer]:
     """With some records in two partitions."""
-    admin = AdminClient({"bootstrap.servers": "", "test.mock.num.brokers": 1})
-    (broker,) = admin.list_topics(timeout=10).brokers.values()
-    bootstrap = f"{broker.host}:{broker.port}"
-    admin.create_topics([NewTopic("t", 2, 1)])
-    producer = Producer({"bootstrap.servers": bootstrap})
-    for partition in (0, 1):
-        for number in range(MANY):
-            producer.produce("t", str(number).encode(), partition=partition)
-    assert producer.flush(20) == 0
-    made = AIOKafkaConsumer(
-        "t", bootstrap_servers=bootstrap, group_id="g", enable_auto_commit=False, auto_offset_reset="earliest"
-    )
-    await made.start()
-    try:
-        yield made
-    finally:
-        await made.stop()
+    with mock_broker() as bootstrap:
+        producer = Producer({"bootstrap.servers": bootstrap})
+        for partition in (0, 1):
+            for number in range(MANY):
+                producer.produce("t", str(number).encode(), partition=partition)
+        assert producer.flush(20) == 0
+        made = AIOKafkaConsumer(
+            "t", bootstrap_servers=bootstrap, group_id="g", enable_auto_commit=False, auto_offset_reset="earliest"
+        )
+        await made.start()
+        try:
+            yield made
+        finally:
+            await made.stop()
 
 
 async def fetched(reader: AIOKafkaConsumer, many: int) -> dict[TopicPartition, list[int]]:

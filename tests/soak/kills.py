@@ -55,7 +55,7 @@ STAGES: dict[str, tuple[Point, ...]] = {
 
 
 def minute_of(now: float) -> int:
-    """By which rests begin and end, and histories come and go."""
+    """By which turns change, and histories come and go."""
     return int(now / 60)
 
 
@@ -104,7 +104,7 @@ class Lane:
     also_after: float = 0.0
     """Seconds that an order has to go unreached before it is for that process too; 0: some are for it alone."""
     also_at: float = 0.0
-    outstanding: dict[Point, "Order"] = field(default_factory=dict)
+    outstanding: dict[Point, Order] = field(default_factory=dict)
     queue: deque[Point] = field(default_factory=deque)
     ordered: int = 0
     given_up: Counter[Point] = field(default_factory=Counter)
