@@ -25,7 +25,7 @@ Say = Callable[[str], None]
 _SAY_SECONDS = 15.0
 _READ_PAUSE = 0.15
 _LOOK_SECONDS = 5.0
-_MOST_WAITING = 5000
+_MOST_WAITING = 2000
 """Records: writers rest until it is less. What dies every few seconds applies less than they write, and a sweep that is
 far behind is killed at its first steps alone.
 """
