@@ -184,8 +184,13 @@ def render_answer(answer: Mapping[str, object]) -> None:
         named = f"{plain(citation['title'])}  ({citation['source']}/{citation['doc_id']})"
         out.print(f"[{citation['n']}] {named}", markup=False)
         origin = citation["origin"]
+        if citation["part_of"] is not None:
+            out.print(f"    attached to {plain(citation['part_of'])}", style="dim", markup=False)
+        page = f"page {origin['page']}  " if origin["page"] is not None else ""
         where = f"{origin['topic']}/{origin['partition']}/{origin['offset']}"
-        out.print(f"    version {citation['version']}  log {where}  {citation['url'] or ''}", style="dim", markup=False)
+        out.print(
+            f"    {page}version {citation['version']}  log {where}  {citation['url'] or ''}", style="dim", markup=False
+        )
         out.print(f"    “{plain(citation['quote'])}”", style="italic", markup=False)
     _render_position(answer)
 

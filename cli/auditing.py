@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cli.live import live_build
 from index.audit.findings import OF_CONTENT, Finding
 from index.weaviate import open_build
 from runtime.aio_kafka import LogProducer
@@ -17,7 +18,6 @@ from schemas.records import Coordinates
 from streams.audit import Audit, Scope, Tally
 from streams.audit_log import KafkaAuditLog
 from streams.audit_parts import silences
-from streams.generations import read_catalogue
 from streams.repair import Repair
 
 _READ_SECONDS = 30.0
@@ -60,17 +60,15 @@ async def run_audit(settings: Settings, tenant: str | None, reported: Reported, 
     TransientError.
     """
     began = time.monotonic()
-    live = (await asyncio.to_thread(read_catalogue, settings)).live
-    if live is None:
-        raise ConfigError("no index is live: run `millstream up` first")
+    live = await live_build(settings)
     index, reads = (
-        open_build(settings, live.identity, read_seconds=_READ_SECONDS),
-        KafkaAuditLog(settings, live.identity),
+        open_build(settings, live, read_seconds=_READ_SECONDS),
+        KafkaAuditLog(settings, live),
     )
     silent = silences(load_sources(settings))
     try:
         if tenant is not None and Tenant(tenant) not in await index.tenants():
-            raise ConfigError(f"there is no tenant {tenant} in {live.identity}")
+            raise ConfigError(f"there is no tenant {tenant} in {live}")
         scope = Scope(owned=lambda one: tenant in (None, one), silence=silent.get)
         audit = Audit(index, reads, load_topics(settings), SystemClock(), scope)
         findings = await _cycle(audit, reported)
@@ -83,7 +81,7 @@ async def run_audit(settings: Settings, tenant: str | None, reported: Reported, 
         await index.close()
     seconds = round(time.monotonic() - began, 3)
     return Audited(
-        build=str(live.identity),
+        build=str(live),
         documents=tally.documents,
         chunks=tally.chunks,
         records=tally.records,

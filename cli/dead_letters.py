@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import JSON, err, errors_in_one_line, out, show
+from cli.console import JSON, err, errors_in_one_line, out, plain, show
 
 if TYPE_CHECKING:
     from runtime.log_port import StoredRecord
@@ -44,6 +44,11 @@ def save_private(file: Path, content: bytes) -> None:
         raise ConfigError(f"{file} cannot be written: {error.strerror}") from None
 
 
+_NEXT = """
+Mend it at its source and send it again: the new version overtakes this one. If the cause was here (a limit, a setting,
+a part that was away) and is gone, `millstream dlq redrive {at}`; to forget it, `millstream dlq discard {at}`.
+"""
+
 app = typer.Typer(help="inputs that could not be processed, kept with their reason", no_args_is_help=True)
 
 
@@ -68,7 +73,9 @@ def list_(
         def render() -> None:
             for one in found[:limit]:
                 _print_line(one)
-            out.print(f"{len(found)} dead letters", style="dim")
+            out.print(f"{len(found)} dead letter{'' if len(found) == 1 else 's'}", style="dim")
+            if any(one.settled is None for one in found):
+                out.print("`millstream dlq show AT` tells more of one, and what to do about it", style="dim")
 
         show([_described(one) for one in found[:limit]], as_json, render)
 
@@ -96,7 +103,9 @@ def show_(
 
         def render() -> None:
             for name, value in described.items():
-                out.print(f"{name:<12} {value}", markup=False)
+                out.print(f"{name:<12} {_told(value)}", markup=False)
+            if found.settled is None:
+                out.print(_NEXT.format(at=found.line.at), style="dim")
 
         show(described, as_json, render)
 
@@ -113,12 +122,16 @@ def redrive(
     yes: Yes = False,
     as_json: bool = JSON,
 ) -> None:
-    """Send letters through again, oldest first, each under the version it had: what came after it still wins."""
+    """Send letters through again, oldest first, each under the version it had: what came after it still wins. Where
+    something newer is in the index already, the letter is only settled.
+    """
     import asyncio
 
+    from cli.live import live_states
     from cli.session import open_settings
     from runtime.clock import SystemClock
     from runtime.kafka import open_producer
+    from streams.redrive import change_of
     from streams.redrive import redrive as send
 
     with errors_in_one_line():
@@ -128,18 +141,29 @@ def redrive(
         )
 
         async def run() -> "Redriven":
+            changes = [change for one in letters if (change := change_of(one.letter.letter)) is not None]
+            rows = await live_states(settings, {change.document for change in changes})
             async with open_producer(settings) as log:
-                return await send(log, letters, _reader(settings), SystemClock().now(), _progress(len(letters)))
+                report = _progress(len(letters))
+                return await send(log, letters, _reader(settings), SystemClock().now(), report, rows=rows)
 
         done = asyncio.run(run())
 
         def render() -> None:
             out.print(f"[green]redriven[/] {len(done.appended)} of {len(letters)}")
+            if done.overtaken:
+                out.print(f"settled without: {len(done.overtaken)}, whose documents are newer in the index")
             for line, why in done.refused:
                 out.print(f"[yellow]not[/] {line.at}: {why}")
+            if done.appended:
+                out.print("What still cannot be processed becomes a letter again: `millstream dlq list`.", style="dim")
 
-        refused = [{"at": str(line.at), "why": why} for line, why in done.refused]
-        show({"redriven": [str(place) for place in done.appended], "refused": refused}, as_json, render)
+        told = {
+            "redriven": [str(place) for place in done.appended],
+            "overtaken": [str(line.at) for line in done.overtaken],
+            "refused": [{"at": str(line.at), "why": why} for line, why in done.refused],
+        }
+        show(told, as_json, render)
         if done.refused:
             raise typer.Exit(1)
 
@@ -245,6 +269,15 @@ def _progress(total: int) -> "Callable[[int], None]":
             err.print(f"[dim]{done} of {total}[/]")
 
     return report
+
+
+def _told(value: object) -> str:
+    """A field as a person reads it: `topic/partition/offset`, names without brackets, nothing as a dash."""
+    if isinstance(value, dict):
+        return "/".join(str(part) for part in value.values())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value is None else plain(value)
 
 
 def _described(one: "Shown") -> dict[str, object]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.console import err
+from cli.live import live_build
 from cli.session import open_settings
 from connectors.changes import Accepted
 from connectors.files import Loaded, LoadPlan, load, plan_load, scan
-from index.model import IndexIdentity
 from index.reader import Reader
 from index.weaviate import open_build
 from runtime.clock import SystemClock
@@ -25,7 +25,8 @@ from schemas.identity import Document
 from schemas.records import DeadLetter
 from schemas.sources import SourceConfig
 from schemas.topics import CHANGES, DLQ
-from streams.generations import read_catalogue
+from streams.dead_letters import read_letters
+from streams.redrive import given_up
 
 _STALLED_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
@@ -45,7 +46,10 @@ class Outcome:
     """Files that cannot become documents, with the reason."""
     dead: tuple[str, ...] = ()
     """Documents that became dead letters, with the reason."""
-    skipped: Mapping[str, int] = field(default_factory=dict)
+    given_up: tuple[str, ...] = ()
+    """Documents that are not sent again: they are dead letters of an earlier load, with the reason, and unchanged."""
+    skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What was left out, by reason."""
 
 
 def load_folder(folder: Path, source: str, *, prune: bool, wait: bool = True, quiet: bool = False) -> Outcome:
@@ -65,11 +69,12 @@ async def _load(
     folder: Path, settings: Settings, source: SourceConfig, *, prune: bool, wait: bool, quiet: bool
 ) -> Outcome:
     found = await asyncio.to_thread(scan, folder)
-    index = open_build(settings, await _live(settings))
+    index = open_build(settings, await live_build(settings))
     log = Producer(settings)
     reader = Reader(index, SystemClock())
     try:
-        plan = plan_load(found.files, await _indexed(reader, source), prune=prune)
+        letters = await asyncio.to_thread(_given_up, settings, source)
+        plan = plan_load(found.files, await _indexed(reader, source), prune=prune, given_up=letters)
         letters_from = await asyncio.to_thread(KafkaAdmin(settings).end_offsets, DLQ)
         with _bar(quiet) as bar:
             loaded = await _append(plan, source, settings, log, bar)
@@ -80,15 +85,18 @@ async def _load(
     deleted = sum(accepted.op == "delete" for accepted in loaded.accepted)
     refused = tuple(f"{each.doc_id}: {each.detail}" for each in loaded.refused)
     sent = len(loaded.accepted) - deleted
-    return Outcome(sent, plan.unchanged, deleted, wait, refused, tuple(dead), found.skipped)
+    given_up = tuple(f"{file.doc_id}: {letters[file.reference]}" for file in plan.given_up)
+    return Outcome(sent, plan.unchanged, deleted, wait, refused, tuple(dead), given_up, found.skipped)
 
 
-async def _live(settings: Settings) -> IndexIdentity:
-    """What questions are answered from: a load is planned against it, and waits for it. Raises ConfigError."""
-    live = (await asyncio.to_thread(read_catalogue, settings)).live
-    if live is None:
-        raise ConfigError("no index is live: run `millstream up`, which creates one")
-    return live.identity
+def _given_up(settings: Settings, source: SourceConfig) -> dict[str, str]:
+    """What of this source is a dead letter, by the reference of its origin, with the reason."""
+    letters = (
+        one
+        for one in read_letters(read_topic(settings, DLQ))
+        if (one.letter.tenant, one.letter.source) == (source.tenant, source.name)
+    )
+    return {reference: f"{line.reason}: {line.error}" for reference, line in given_up(letters).items()}
 
 
 async def _indexed(reader: Reader, source: SourceConfig) -> dict[str, str]:

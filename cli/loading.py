@@ -1,11 +1,15 @@
 """`millstream load DIR --source S`: a folder becomes documents, and only what changed is sent."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.console import JSON, errors_in_one_line, out, show
+from cli.console import JSON, errors_in_one_line, out, plain, show
+
+_NAMED = 5
+"""Most files named of what was left out for one reason."""
 
 
 def load(
@@ -30,13 +34,29 @@ def load(
             out.print(f"{done.sent} sent, {done.unchanged} unchanged, {done.deleted} deleted", end="")
             answerable = f", {len(not_taken)} not taken, all others answerable" if not_taken else ", all answerable"
             out.print(answerable if done.waited else "")
-            for reason, count in done.skipped.items():
-                out.print(f"  left out: {count} ({reason})", style="dim", markup=False)
+            for reason, names in done.skipped.items():
+                out.print(f"  left out: {len(names)} ({reason}): {_named(names)}", style="dim", markup=False)
             for line in not_taken:
-                out.print(f"  [red]not taken[/] {line}")
+                out.print("  [red]not taken[/]", end=" ")
+                out.print(plain(line), markup=False)
+            for line in done.given_up:
+                out.print("  [yellow]not sent again[/]", end=" ")
+                out.print(plain(line), markup=False)
             if not_taken:
-                out.print("  What was loaded of these before is still answered. They are sent again by the next load.")
+                out.print("  What was loaded of these before is still answered.")
+            if not_taken or done.given_up:
+                out.print(
+                    "  A changed file is sent by the next load, an unchanged one is not: once the cause is gone,"
+                    f" `millstream dlq redrive --source {source}`.",
+                    style="dim",
+                )
 
         show(asdict(done), as_json, render)
         if not_taken:
             raise typer.Exit(1)
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first of them."""
+    shown = ", ".join(plain(name) for name in names[:_NAMED])
+    return shown if len(names) <= _NAMED else f"{shown}, … (all: --json)"

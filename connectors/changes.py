@@ -279,8 +279,13 @@ def _url(url: str | None) -> str | None:
     return _short(url, "url", MAX_URL_CHARS)
 
 
+def is_content_type(text: str) -> bool:
+    """Whether a text is a media type, with parameters or without."""
+    return _CONTENT_TYPE.fullmatch(text) is not None
+
+
 def _content_type(content_type: str | None) -> str | None:
-    if content_type is not None and not _CONTENT_TYPE.fullmatch(content_type):
+    if content_type is not None and not is_content_type(content_type):
         raise InvalidEventError("content_type", "a media type, such as text/markdown")
     return content_type
 

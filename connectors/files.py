@@ -8,8 +8,9 @@ import asyncio
 import hashlib
 import os
 import unicodedata
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from codecs import getincrementaldecoder
+from collections import defaultdict, deque
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +55,8 @@ CONTENT_TYPES = {
 VANISH_LIMIT = 0.2
 """More of a source's documents than this never vanish unasked: the folder is more likely wrong than empty."""
 
+_LOOKED_AT = 8192
+"""Bytes of a file without a suffix."""
 _ATTEMPTS = 3
 _BACKOFF_SECONDS = 1.0
 
@@ -71,10 +74,10 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A folder's files in the order of their ids, and how many entries were left out, by reason."""
+    """A folder's files in the order of their ids, and what was left out, by reason: paths within the folder."""
 
     files: tuple[FoundFile, ...]
-    skipped: Mapping[str, int]
+    skipped: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ class LoadPlan:
     upserts: tuple[FoundFile, ...] = ()
     unchanged: int = 0
     deletes: tuple[str, ...] = ()
+    given_up: tuple[FoundFile, ...] = ()
+    """Sent before, as they are now, and not readable then."""
     refusal: str | None = None
 
 
@@ -113,63 +118,101 @@ def scan(folder: Path) -> Found:
     if not root.is_dir():
         raise ConfigError(f"{folder} is not a folder")
     sidecar = read_sidecar(root)
-    skipped: Counter[str] = Counter()
+    skipped: dict[str, list[str]] = defaultdict(list)
     files: dict[str, FoundFile] = {}
-    for path in _walk(root, skipped):
-        doc_id = unicodedata.normalize("NFC", path.relative_to(root).as_posix())
+    for path, content_type in _walk(root, sidecar, skipped):
+        doc_id = _doc_id(root, path)
         if doc_id in files:
             raise ConfigError(f"{doc_id}: two files have this name once normalised (NFC): rename one")
-        files[doc_id] = _found(path, doc_id, sidecar)
-    return Found(tuple(files[doc_id] for doc_id in sorted(files)), dict(skipped))
+        files[doc_id] = _found(path, doc_id, content_type, sidecar)
+    left_out = {reason: tuple(names) for reason, names in skipped.items()}
+    return Found(tuple(files[doc_id] for doc_id in sorted(files)), left_out)
 
 
-def _walk(root: Path, skipped: "Counter[str]") -> Iterator[Path]:
+def _walk(root: Path, sidecar: Sidecar, skipped: dict[str, list[str]]) -> Iterator[tuple[Path, str]]:
+    """Files that are documents, and what to send them as."""
+
+    def leave_out(path: Path, reason: str) -> None:
+        skipped[reason].append(_doc_id(root, path))
+
     for where, folders, names in os.walk(root):
         for name in sorted(folders):
             hidden = name.startswith(".")
             if hidden or Path(where, name).is_symlink():
-                skipped["hidden" if hidden else "link to a folder"] += 1
+                leave_out(Path(where, name), "hidden" if hidden else "link to a folder")
                 folders.remove(name)
         folders.sort()
         for name in sorted(names):
-            reason = _why_not(root, Path(where, name))
-            if reason is None:
-                yield Path(where, name)
-            elif name != SIDECAR:
-                skipped[reason] += 1
+            path = Path(where, name)
+            if name == SIDECAR:
+                continue
+            if (reason := _why_not(root, path)) is not None:
+                leave_out(path, reason)
+            elif (content_type := _content_type(path, sidecar.describe(_doc_id(root, path)))) is None:
+                leave_out(path, "other kind of file")
+            else:
+                yield path, content_type
 
 
 def _why_not(root: Path, path: Path) -> str | None:
-    """Why a directory entry is no document, or None."""
+    """Why a directory entry is no file to load, or None."""
     if path.name.startswith("."):
         return "hidden"
-    if path.suffix.lower() not in CONTENT_TYPES:
-        return "other kind of file"
     target = path.resolve()
     if not target.is_relative_to(root):
         return "link to outside"
     return None if target.is_file() else "not a file"
 
 
-def _found(path: Path, doc_id: str, sidecar: Sidecar) -> FoundFile:
+def _doc_id(root: Path, path: Path) -> str:
+    return unicodedata.normalize("NFC", path.relative_to(root).as_posix())
+
+
+def _content_type(path: Path, described: Described) -> str | None:
+    """What a rule says, else what the suffix does; a file without one is text if it begins like it. None: unknown."""
+    if described.content_type is not None:
+        return described.content_type
+    if path.suffix:
+        return CONTENT_TYPES.get(path.suffix.lower())
+    return "text/plain" if _begins_like_text(path) else None
+
+
+def _begins_like_text(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            begin = file.read(_LOOKED_AT)
+    except OSError:
+        return False
+    try:
+        getincrementaldecoder("utf-8")().decode(begin)
+    except UnicodeDecodeError:
+        return False
+    return bool(begin) and b"\0" not in begin
+
+
+def _found(path: Path, doc_id: str, content_type: str, sidecar: Sidecar) -> FoundFile:
     described = sidecar.describe(doc_id)
     if described.event_time is None:
         modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         described = described.at(modified)
     reference = fingerprint(doc_id, path.read_bytes(), described)
-    return FoundFile(doc_id, path, CONTENT_TYPES[path.suffix.lower()], described, reference)
+    return FoundFile(doc_id, path, content_type, described, reference)
 
 
 def fingerprint(doc_id: str, body: bytes, described: Described) -> str:
-    """`<doc_id>@sha256:<16 hex>` over body, acl, labels, url and event time."""
+    """`<doc_id>@sha256:<16 hex>` over body, acl, labels, url, event time, and a content type that a rule states."""
     acl = None if described.acl is None else sorted(set(described.acl))
     stated = [acl, sorted(described.labels.items()), described.url, described.event_time]
+    stated += [] if described.content_type is None else [described.content_type]
     digest = hashlib.sha256(orjson.dumps(stated, option=orjson.OPT_UTC_Z) + b"\0" + body)
     return f"{doc_id}@sha256:{digest.hexdigest()[:16]}"
 
 
-def plan_load(found: Sequence[FoundFile], indexed: Mapping[str, str], *, prune: bool) -> LoadPlan:
-    """Compare a folder with the source's indexed documents (doc_id -> origin reference; deleted ones are left out).
+def plan_load(
+    found: Sequence[FoundFile], indexed: Mapping[str, str], *, prune: bool, given_up: Container[str] = ()
+) -> LoadPlan:
+    """Compare a folder with the source's indexed documents (doc_id -> origin reference; deleted ones are left out), and
+    with the references of what was sent before and could not be read.
 
     Without `prune`, a plan that would delete more than VANISH_LIMIT of them is refused.
     """
@@ -180,8 +223,10 @@ def plan_load(found: Sequence[FoundFile], indexed: Mapping[str, str], *, prune: 
             refusal=f"{len(deletes)} of {len(indexed)} documents of this source are not in the folder and would be "
             "deleted: check the folder, or repeat with --prune"
         )
-    upserts = tuple(file for file in found if indexed.get(file.doc_id) != file.reference)
-    return LoadPlan(upserts, len(found) - len(upserts), deletes)
+    differing = [file for file in found if indexed.get(file.doc_id) != file.reference]
+    unreadable = tuple(file for file in differing if file.reference in given_up)
+    upserts = tuple(file for file in differing if file.reference not in given_up)
+    return LoadPlan(upserts, len(found) - len(differing), deletes, unreadable)
 
 
 async def load(

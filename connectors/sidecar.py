@@ -1,4 +1,5 @@
-"""`.millstream.yaml` beside a folder's documents: who may read them, where they live, since when they are true.
+"""`.millstream.yaml` beside a folder's documents: who may read them, where they live, since when they are true, what
+they are to be read as.
 
 Rules apply in order, and a later rule wins, field by field: `labels` too is one field and replaced as a whole.
 """
@@ -14,6 +15,7 @@ from urllib.parse import quote
 import yaml
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from connectors.changes import is_content_type
 from schemas.errors import ConfigError, InvalidNameError
 from schemas.identity import principal
 from schemas.yaml_files import read_yaml
@@ -30,6 +32,7 @@ class Described:
     url: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     event_time: datetime | None = None
+    content_type: str | None = None
 
     def at(self, event_time: datetime) -> "Described":
         """The same with this event time."""
@@ -41,6 +44,12 @@ def _principal(value: str) -> str:
         return principal(value)
     except InvalidNameError as error:
         raise ValueError(str(error)) from None
+
+
+def _content_type(value: str) -> str:
+    if not is_content_type(value):
+        raise ValueError("a media type, such as text/plain; charset=iso-8859-1")
+    return value
 
 
 def _url_template(value: str) -> str:
@@ -60,6 +69,7 @@ class Rule(BaseModel):
     url: Annotated[str, AfterValidator(_url_template)] | None = None
     labels: dict[str, str] | None = None
     event_time: AwareDatetime | None = None
+    content_type: Annotated[str, AfterValidator(_content_type)] | None = None
 
     def fits(self, path: str) -> bool:
         """Whether the rule is about this path."""
@@ -83,6 +93,7 @@ class Sidecar(BaseModel):
                     url=described.url if rule.url is None else rule.url.replace("{path}", quote(path)),
                     labels=described.labels if rule.labels is None else rule.labels,
                     event_time=rule.event_time or described.event_time,
+                    content_type=rule.content_type or described.content_type,
                 )
         return described
 

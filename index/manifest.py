@@ -2,13 +2,16 @@
 
 What depends on place (ordinal, part, page, character span) is kept here and not in the chunk rows, so that an edit near
 the top of a document leaves every other chunk row as it is (ADR 0001). Packed, because a document may have 4,000
-chunks and every hit reads its document's row: 44 bytes a chunk, base64.
+chunks and every hit reads its document's row: 44 bytes a chunk, base64. Pages that begin within a chunk follow behind a
+dot, where there are any: 6 bytes each.
 """
 
 import base64
 import struct
 import uuid
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NewType
 
@@ -18,7 +21,9 @@ ChunkId = NewType("ChunkId", str)
 """uuid of a chunk row, lower-case with dashes."""
 
 _ENTRY = struct.Struct(">16s16sHHII")
+_PAGE_BREAK = struct.Struct(">HHH")
 _MAX_PAGE = 0xFFFF
+_SECOND = "."
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,35 +38,50 @@ class Entry:
     start: int
     end: int
     part: int = 0
+    page_breaks: tuple[tuple[int, int], ...] = ()
+    """Which character of the chunk's text begins which page after `page`, in order."""
+
+    def page_at(self, place: int) -> int | None:
+        """The page of a character of the chunk's text."""
+        number = bisect_right(self.page_breaks, place, key=lambda each: each[0])
+        return self.page_breaks[number - 1][1] if number else self.page
 
 
 def pack(entries: Iterable[Entry]) -> str:
     """Entries as text for one unindexed property."""
-    return base64.b64encode(
-        b"".join(
-            _ENTRY.pack(
-                uuid.UUID(entry.chunk_id).bytes,
-                bytes.fromhex(entry.hash),
-                entry.part,
-                min(entry.page or 0, _MAX_PAGE),
-                entry.start,
-                entry.end,
-            )
-            for entry in entries
-        )
-    ).decode()
+    packed, breaks = bytearray(), bytearray()
+    for place, entry in enumerate(entries):
+        page = min(entry.page or 0, _MAX_PAGE)
+        row, digest = uuid.UUID(entry.chunk_id).bytes, bytes.fromhex(entry.hash)
+        packed += _ENTRY.pack(row, digest, entry.part, page, entry.start, entry.end)
+        for at, number in entry.page_breaks:
+            breaks += _PAGE_BREAK.pack(place, at, min(number, _MAX_PAGE))
+    text = base64.b64encode(packed).decode()
+    return f"{text}{_SECOND}{base64.b64encode(breaks).decode()}" if breaks else text
 
 
 def unpack(text: str) -> tuple[Entry, ...]:
     """Read back `pack`. Raises BrokenIndexError for anything else."""
+    first, _, second = text.partition(_SECOND)
     try:
-        fields = list(_ENTRY.iter_unpack(base64.b64decode(text, validate=True)))
+        fields = list(_ENTRY.iter_unpack(base64.b64decode(first, validate=True)))
+        breaks = _page_breaks(second, len(fields)) if second else {}
     except (ValueError, struct.error):
         raise BrokenIndexError("a document row's manifest is not a manifest") from None
     return tuple(
-        Entry(_dashed(row.hex()), digest.hex(), page or None, start, end, part)
-        for row, digest, part, page, start, end in fields
+        Entry(_dashed(row.hex()), digest.hex(), page or None, start, end, part, tuple(breaks.get(place, ())))
+        for place, (row, digest, part, page, start, end) in enumerate(fields)
     )
+
+
+def _page_breaks(text: str, entries: int) -> Mapping[int, list[tuple[int, int]]]:
+    """Of each entry that has any. Raises ValueError, struct.error."""
+    found: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for place, at, page in _PAGE_BREAK.iter_unpack(base64.b64decode(text, validate=True)):
+        if place >= entries:
+            raise ValueError(place)
+        found[place].append((at, page))
+    return found
 
 
 def _dashed(digits: str) -> ChunkId:

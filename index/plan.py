@@ -290,6 +290,7 @@ def _match(
             chunk.start,
             chunk.end,
             chunk.part,
+            tuple((each.at, each.page) for each in chunk.page_breaks),
         )
         for action, chunk in zip(actions, desired, strict=True)
     )

@@ -5,11 +5,11 @@ with a take-over: new epoch, new row ids. Nothing it had written without publish
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import replace
 
 from index.manifest import ChunkId
 from index.model import ChunkRow, DocumentRow, Head, Published
+from index.outcomes import Committed, Endangered, NobodyWaits, Outcome, Redelivered, Unchanged, Waiting
 from index.plan import NothingChanges, Plan, Rewrite, is_endangered, plan, repaired
 from index.port import CommitLog, VersionedIndex
 from index.rows import (
@@ -33,7 +33,7 @@ from runtime.faults import Point, reach
 from schemas.errors import BrokenIndexError, PermanentError, TransientError
 from schemas.headers import Again
 from schemas.identity import Document, Tenant
-from schemas.records import Commit, Coordinates, TakeOver
+from schemas.records import Coordinates, TakeOver
 from schemas.topics import HIDES
 
 _WITHOUT_EPOCH_SECONDS = 60.0
@@ -45,62 +45,6 @@ _ROWS_AT_ONCE = 100
 
 class SupersededError(TransientError):
     """Another writer has taken this tenant over: stop, and let the group decide who owns it."""
-
-
-Endangered = DocumentRow
-"""The document as it stands, whose content (or acl, for an acl alone) counts more than that of the mutation handed in,
-and lies before it in documents.changes: compaction would keep the wrong one of the two.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """Made visible by this commit."""
-
-    commit: Commit
-    endangered: Endangered | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Redelivered:
-    """Was visible already; its commit was computed again and emitted again."""
-
-    commit: Commit
-    endangered: Endangered | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Unchanged:
-    """Changes nothing: every register it carries has its version or a higher one."""
-
-    conflict: bool
-    endangered: Endangered | None = field(default=None, compare=False)
-
-
-Outcome = Committed | Redelivered | Unchanged
-
-
-class Waiting(Protocol):
-    """Hides that come in while a batch is being written: they do not wait until all its chunk rows are in."""
-
-    def take(self) -> Sequence[PositionedHide]:
-        """Those that wait now, one a document; none: empty. What is not settled before an error was not committed."""
-        ...
-
-    def settled(self, outcomes: Sequence[Outcome]) -> None:
-        """The outcomes of what was taken last, in its order: it is visible."""
-        ...
-
-
-class NobodyWaits:
-    """`Waiting` where there are no hides."""
-
-    def take(self) -> Sequence[PositionedHide]:
-        """See `Waiting`."""
-        return ()
-
-    def settled(self, outcomes: Sequence[Outcome]) -> None:
-        """See `Waiting`."""
 
 
 _NOBODY = NobodyWaits()

@@ -7,7 +7,9 @@ print what they handle are silenced. Use `log = structlog.get_logger()` and name
 
 import logging
 import sys
+import time
 import traceback
+from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +45,9 @@ QUIET: dict[str, int] = {
 _FILE_BYTES = 20_000_000
 _FILES_KEPT = 5
 _FRAMES = 12
+_REPEATED_SECONDS = 10.0
+_MOST_REPEATED = 256
+"""Different lines that are looked out for."""
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None]
 
@@ -76,8 +81,10 @@ def configure(settings: Settings, process: str, metrics: Metrics | None = None) 
     for old in list(root.handlers):
         root.removeHandler(old)
         old.close()
+    repeats = Repeats()
     for handler in _handlers(settings.log_dir, process, sys.stderr, shared):
         handler.addFilter(_first_line_only)
+        handler.addFilter(repeats)
         root.addHandler(handler)
     root.setLevel(settings.log_level.upper())
     for name, level in QUIET.items():
@@ -201,6 +208,38 @@ def _first_line_only(record: logging.LogRecord) -> bool:
             record.args = tuple(_by_type(argument) for argument in record.args)
         record.msg = record.msg.splitlines()[0] if record.msg else ""
     return True
+
+
+class Repeats:
+    """Lets a line of another library through once in 10 s, and tells with the next how many were left out: a client of
+    Kafka writes 40 a second for as long as the broker is away. One for all handlers: what it decides of a line holds.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._told: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def __call__(self, record: logging.LogRecord) -> bool:
+        if not isinstance(record.msg, str) or record.exc_info:
+            return True
+        passes: bool | None = getattr(record, "passes", None)
+        if passes is None:
+            passes = record.passes = self._passes(record)
+        return passes
+
+    def _passes(self, record: logging.LogRecord) -> bool:
+        message, now = record.getMessage(), self._monotonic()
+        key = record.name, record.levelno, message
+        told, left_out = self._told.pop(key, (-_REPEATED_SECONDS, 0))
+        if now - told < _REPEATED_SECONDS:
+            self._told[key] = told, left_out + 1
+            return False
+        self._told[key] = now, 0
+        if len(self._told) > _MOST_REPEATED:
+            del self._told[next(iter(self._told))]
+        if left_out:
+            record.msg, record.args = f"{message} ({left_out} more since)", ()
+        return True
 
 
 def _by_type(argument: object) -> object:

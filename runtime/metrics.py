@@ -82,6 +82,9 @@ PERSONAL_VALUES = Metric(
     "Values of personal data found in documents, by what became of them",
     ("kind", "action"),
 )
+UNREAD_ATTACHMENTS = Metric(
+    "millstream_attachments_unread_total", "counter", "Attachments that were left out of their messages", ("reason",)
+)
 COMMITS = Metric("millstream_commits_total", "counter", "Mutations made visible", ("op",))
 COMMIT_MUTATIONS = Metric("millstream_commit_mutations", "histogram", "Mutations in one group commit", (), SIZES)
 TAKE_OVERS = Metric("millstream_take_overs_total", "counter", "Tenants taken over by a writer")

@@ -120,6 +120,14 @@ class DocumentChange(DocumentRecord):
         )
 
 
+class PageBreak(BaseModel):
+    """A page that begins within a chunk: `at` which character of the chunk's text, and its number, from 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    at: int
+    page: int
+
+
 class Chunk(BaseModel):
     """One retrievable piece of a document; `vector` is float32 little endian, unit length."""
 
@@ -136,6 +144,8 @@ class Chunk(BaseModel):
     vector: bytes
     part: int = 0
     """0 is the document itself, n its n-th attachment: `Content.parts[n - 1]`. Page and span are the part's own."""
+    page_breaks: tuple[PageBreak, ...] = ()
+    """Pages after `page`, in order."""
 
 
 class Part(BaseModel):

@@ -28,7 +28,7 @@ LEEWAY_SECONDS = 5
 SHORTEST_SECRET = 32
 _MOST_VERIFIED = 4096
 
-_NO_JWT = "The token is not a valid JWT."
+_NO_JWT = "The token is not a valid JWT; an API key goes into `X-Api-Key: <key>`."
 _REQUIRED = ["exp", "iss", "aud", "sub", "tenant"]
 _WHAT = {
     jwt.ExpiredSignatureError: "The token has expired: get a new one.",

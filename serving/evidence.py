@@ -1,5 +1,6 @@
 """Turns what retrieval found into passages, and passages into what a response says of their origin."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -100,19 +101,26 @@ def _cosine(question: Vector, chunk: Vector | None) -> float:
     return 0.0 if chunk is None else float(np.dot(question, chunk))
 
 
-def origin(evidence: Evidence) -> Origin:
-    """Where a passage comes from."""
+def origin(evidence: Evidence, quotes: Sequence[str] = ()) -> Origin:
+    """Where a passage comes from, by the page on which the first of its quotes begins."""
     row, entry = evidence.row, evidence.entry
+    begins = _place(quotes[0], evidence.passage.text) if quotes else 0
     return Origin(
         topic=row.change.topic,
         partition=row.change.partition,
         offset=row.change.offset,
         connector=row.origin.connector,
         reference=row.origin.reference,
-        page=entry.page,
+        page=entry.page_at(begins),
         start=entry.start,
         end=entry.end,
     )
+
+
+def _place(quote: str, text: str) -> int:
+    """Where a quote begins in its chunk's text, white space aside; 0 where it does not stand there."""
+    found = re.search(r"\s+".join(map(re.escape, quote.split())), text)
+    return found.start() if found else 0
 
 
 def citation(number: int, evidence: Evidence, quotes: Sequence[str]) -> Citation:
@@ -129,5 +137,5 @@ def citation(number: int, evidence: Evidence, quotes: Sequence[str]) -> Citation
         url=row.url,
         version=None if row.content_version is None else str(row.content_version),
         quote=" … ".join(quotes),
-        origin=origin(evidence),
+        origin=origin(evidence, quotes),
     )

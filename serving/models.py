@@ -143,7 +143,9 @@ class Position(_Model):
 
 
 class Origin(_Model):
-    """Where a quote comes from: the record in the log, how it came in, and the place in the document."""
+    """Where a quote comes from: the record in the log, how it came in, and the place in the document: the page on which
+    it begins, and the span of its chunk.
+    """
 
     topic: str
     partition: int

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from index.model import DocumentRow
+from index.outcomes import Outcome
 from index.rows import PositionedHide, PositionedMutation
-from index.writer import Outcome
 from schemas.errors import TransientError
 from schemas.headers import stated_again
 from schemas.identity import Tenant

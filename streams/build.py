@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from index.outcomes import Outcome, Waiting
 from index.port import CommitLog, VersionedIndex
 from index.rows import Item
 from index.sweeper import Swept
-from index.writer import Outcome, TenantWriter, Waiting
+from index.writer import TenantWriter
 from runtime.log_port import LogSpan, StoredRecord
 from schemas.errors import MillstreamError, PermanentError
 from schemas.identity import Tenant

@@ -3,13 +3,13 @@
 A delete or an acl that became a dead letter is an error line and an outcome of its own, for the alert on it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import structlog
 
+from index.outcomes import Committed, Outcome, Redelivered, Unchanged
 from index.sweeper import Swept
-from index.writer import Committed, Outcome, Redelivered, Unchanged
 from runtime.clock import Clock
 from runtime.metrics import (
     ALERTS,
@@ -30,6 +30,7 @@ from runtime.metrics import (
     SWEEPS_FAILED,
     SWEPT_ROWS,
     TAKE_OVERS,
+    UNREAD_ATTACHMENTS,
     Metrics,
 )
 from schemas.errors import MillstreamError, TransientError
@@ -169,6 +170,11 @@ class Journal:
         """A document had so many values of personal data of each kind, with what became of them."""
         for (kind, action), number in counts.items():
             self._metrics.count(PERSONAL_VALUES, number, kind=kind, action=action)
+
+    def found_unread(self, reasons: Sequence[str]) -> None:
+        """Attachments of a document were not read, for these reasons."""
+        for reason in reasons:
+            self._metrics.count(UNREAD_ATTACHMENTS, reason=reason)
 
     def took_over(self) -> None:
         """A tenant was taken over."""

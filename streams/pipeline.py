@@ -61,7 +61,11 @@ FoundPersonal = Callable[[Mapping[tuple[Kind, Action], int]], None]
 """Learns how many values of personal data a document had, by kind and what became of them."""
 
 
-def _untold(_counts: Mapping[tuple[Kind, Action], int]) -> None:
+FoundUnread = Callable[[Sequence[str]], None]
+"""Learns why attachments of a document were not read: a reason each."""
+
+
+def _untold(_counts: object) -> None:
     return
 
 
@@ -86,6 +90,7 @@ class Pipeline:
     clock: Clock
     step: Step = _untimed
     found_personal: FoundPersonal = _untold
+    found_unread: FoundUnread = _untold
 
 
 async def prepare(delivery: Delivery, using: Pipeline) -> Mutation:
@@ -126,6 +131,7 @@ async def _content(change: DocumentChange, using: Pipeline) -> Content | None:
     search = search_for(change, treatment.policy)
     with using.step("parse"):
         sighted = await using.parser.read(body, change.content_type, change.doc_id, search)
+    using.found_unread(sighted.document.unread)
     # From here on nothing but what may be seen: chunks, hashes and vectors know no other text.
     treated = await asyncio.to_thread(treat, change, search, sighted, treatment)
     using.found_personal(treated.counts)
@@ -207,4 +213,5 @@ def _chunk(
         end=end,
         vector=vector,
         part=piece.part,
+        page_breaks=piece.page_breaks,
     )

@@ -6,7 +6,7 @@ from index.model import SCHEMA
 from streams.core import chunk
 from streams.core.recipe import recipe_parts
 
-READING = "6"
+READING = "7"
 """Raised when streams.parse reads the same bytes as another text, title, kind or structure."""
 
 CUTTING = "4"

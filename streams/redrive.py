@@ -4,19 +4,23 @@ A letter is settled by another record of documents.dlq that names it, so what be
 long as the letter itself. Settled ones are left out of lists unless they are asked for.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Protocol
 
+from index.model import DocumentRow
 from runtime.log_port import Log, StoredRecord
-from schemas.codec import encode
+from schemas.codec import decode, encode
 from schemas.copies import Copy, copy_of
 from schemas.errors import DecodeError
 from schemas.headers import REDRIVEN, stated_again
-from schemas.records import Coordinates, DeadLetter
+from schemas.identity import Document
+from schemas.records import Coordinates, DeadLetter, DocumentChange
 from schemas.topics import CHANGES, DLQ
+from schemas.versions import Op
 from streams.dead_letters import LetterLine, OpenLetter, read_letters
 
 _CAPTURED = "cdc."
@@ -28,6 +32,8 @@ class Settlement(StrEnum):
 
     REDRIVEN = "redrive"
     DISCARDED = "discard"
+    OVERTAKEN = "overtaken"
+    """Was to be redriven, but the document is newer by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,43 @@ def select(records: Iterable[StoredRecord], wanted: Selection) -> list[Shown]:
     return [Shown(letter, settled.get(letter.line.at)) for letter in found]
 
 
+def change_of(letter: DeadLetter) -> DocumentChange | None:
+    """The change that a letter is about, if it is about one and holds it."""
+    if letter.origin.topic != CHANGES or letter.value is None:
+        return None
+    try:
+        return decode(letter.value, DocumentChange)
+    except DecodeError:
+        return None
+
+
+def is_overtaken(letter: DeadLetter, rows: Mapping[Document, DocumentRow]) -> bool:
+    """Whether a document's state is newer than what a letter is about, in each register that its change is of."""
+    change = change_of(letter)
+    row = rows.get(change.document) if change is not None else None
+    if change is None or row is None:
+        return False
+    known = [] if change.op is Op.ACL else [row.content_version]
+    known += [] if change.acl is None else [row.acl_version]
+    version = change.version.at(letter.origin.offset)
+    return bool(known) and all(one is not None and one > version for one in known)
+
+
+def given_up(letters: Iterable[OpenLetter]) -> dict[str, LetterLine]:
+    """Contents that ended as letters and have not been redriven: the reference of their origin -> the newest letter.
+    `letters` in the order of their topic's partitions.
+    """
+    found: dict[str, LetterLine] = {}
+    places: dict[Coordinates, str] = {}
+    for one in letters:
+        if one.letter.stage == Settlement.REDRIVEN:
+            found.pop(places.get(one.letter.origin, ""), None)
+        elif (change := change_of(one.letter)) is not None:
+            found[change.origin.reference] = one.line
+            places[one.line.at] = change.origin.reference
+    return found
+
+
 class ReadRecord(Protocol):
     """Reads one record of the log, for a letter that was too large to hold it."""
 
@@ -126,6 +169,8 @@ class Redriven:
     appended: tuple[Coordinates, ...]
     refused: tuple[tuple[LetterLine, str], ...]
     """Letters that no redrive can help, and why."""
+    overtaken: tuple[LetterLine, ...] = ()
+    """Settled without being sent: their documents are newer."""
 
 
 async def redrive(
@@ -134,11 +179,21 @@ async def redrive(
     read: ReadRecord,
     at: datetime,
     on_done: Callable[[int], None] = lambda _done: None,
+    *,
+    rows: Mapping[Document, DocumentRow] = MappingProxyType({}),
 ) -> Redriven:
-    """Append each letter's record again, oldest first, then settle it. Raises TransientError: repeat, it is safe."""
+    """Append each letter's record again, oldest first, then settle it; where `rows` has a document's state and that is
+    newer, only settle it. Raises TransientError: repeat, it is safe.
+    """
     appended: list[Coordinates] = []
     refused: list[tuple[LetterLine, str]] = []
+    overtaken: list[LetterLine] = []
     for number, shown in enumerate(reversed(letters), start=1):
+        if is_overtaken(shown.letter.letter, rows):
+            await _settle(log, shown, Settlement.OVERTAKEN, "the document is newer", at)
+            overtaken.append(shown.line)
+            on_done(number)
+            continue
         try:
             record = again(shown.letter.letter, read)
         except DecodeError as error:
@@ -148,7 +203,7 @@ async def redrive(
         await _settle(log, shown, Settlement.REDRIVEN, f"appended again at {place}", at)
         appended.append(place)
         on_done(number)
-    return Redriven(tuple(appended), tuple(refused))
+    return Redriven(tuple(appended), tuple(refused), tuple(overtaken))
 
 
 async def discard(log: Log, letters: Sequence[Shown], why: str, at: datetime) -> int:

@@ -163,6 +163,7 @@ async def _prepare(settings: Settings, metrics: Metrics, clock: SystemClock) -> 
         clock=clock,
         step=journal.step,
         found_personal=journal.found_personal,
+        found_unread=journal.found_unread,
     )
     letters = open_letters(settings, log, topics, PREPARE, clock, lambda: app.window.finished)
     work = prepare_agent(pipeline, log, target, letters, journal)

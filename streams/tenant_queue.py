@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
+from index.outcomes import Outcome, Waiting
 from index.rows import Item, PositionedHide, PositionedMutation
 from index.sweeper import BUSY_SECONDS, IDLE_SECONDS, Swept
-from index.writer import Outcome, Waiting
 from schemas.errors import MillstreamError, PermanentError, UnknownTenantError
 from schemas.identity import Document
 from streams.core.retry import CommitSingly, Crash, DeadLetter, Failures, RetrySame, Wait, decide

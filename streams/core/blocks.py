@@ -64,6 +64,8 @@ class ParsedDocument:
     """In the order of their parts."""
     parts: tuple[Part, ...] = ()
     """The attachments that were read, part 1 first."""
+    unread: tuple[str, ...] = ()
+    """Why others were not: a reason each."""
 
 
 def assemble(

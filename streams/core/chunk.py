@@ -9,12 +9,14 @@ document's title its outermost heading.
 
 import hashlib
 import re
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, count, groupby, pairwise
 
 from schemas.errors import TooLargeError
+from schemas.records import PageBreak
 from streams.core.blocks import Block, BlockKind, ParsedDocument
 from streams.core.boundaries import Cut, parts, rank
 from streams.core.sections import Section, as_lines, sections
@@ -52,6 +54,8 @@ class Chunk:
     title: str
     """The document's or the part's title as embedded: cut where it is too long to leave room for the text."""
     part: int = 0
+    page_breaks: tuple[PageBreak, ...] = ()
+    """Pages after `page`, and where in `text` each begins."""
 
     @property
     def embedded(self) -> str:
@@ -144,6 +148,12 @@ class _Whole:
     """The title of the document it is a part of."""
 
 
+def _page_starts(blocks: Sequence[Block]) -> list[tuple[int, int]]:
+    """Where each page begins: with the first block of it, of what has pages at all."""
+    known = [(block.start, block.page) for block in blocks if block.page is not None]
+    return known[:1] + [here for before, here in pairwise(known) if here[1] != before[1]]
+
+
 class _Cutter:
     """One whole being cut."""
 
@@ -157,6 +167,7 @@ class _Cutter:
         self._title = self._clipped(self._full_title, min(TITLE_TOKENS, max_tokens // 8))
         above = " ".join(whole.above.split())
         self._above = (above,) if above and not self._is_title(above) else ()
+        self._page_starts = _page_starts(whole.blocks)
 
     def chunks(self, ordinals: Iterator[int]) -> Iterator[Chunk]:
         found = self._sections()
@@ -167,7 +178,16 @@ class _Cutter:
                 first = atoms[0]
                 text = first.header + self._text[first.start : atoms[-1].end]
                 span = first.start, atoms[-1].end
-                yield Chunk(next(ordinals), text, kept, first.page, *span, self._title, self._part)
+                breaks = tuple(self._page_breaks(*span, len(first.header)))
+                yield Chunk(next(ordinals), text, kept, first.page, *span, self._title, self._part, breaks)
+
+    def _page_breaks(self, start: int, end: int, header: int) -> Iterator[PageBreak]:
+        """Pages that begin with a block behind `start` and before `end`."""
+        begin = bisect_right(self._page_starts, start, key=lambda each: each[0])
+        for place, page in self._page_starts[begin:]:
+            if place >= end:
+                return
+            yield PageBreak(at=header + place - start, page=page)
 
     def _sections(self) -> list[Section]:
         """The sections; a word or two before the first heading ("Edit this page") are part of the first."""

@@ -53,7 +53,7 @@ def decode(body: bytes, content_type: str | None, kind: Format) -> str:
         if guessed is None:
             raise UnreadableError(
                 f"the document is not valid {codecs.lookup(charset).name} at byte {error.start}; "
-                "declare its charset or send it as UTF-8",
+                "save it as UTF-8, or declare its charset (of a file, as content_type in .millstream.yaml)",
                 reason="invalid_encoding",
             ) from None
         text = body.decode(guessed)

@@ -34,7 +34,10 @@ def read_document(body: bytes, content_type: str | None, name: str, limits: Limi
     title = plain(reading.title) if reading.title else None
     document = assemble(_pieces(reading), title=title, language=_code(reading.language), kind=kind, parts=parts)
     if not document.blocks:
-        raise UnreadableError("the document has no text", reason="empty")
+        raise UnreadableError(
+            "there is no text in the document: fill it at its source, or delete it there", reason="empty"
+        )
+    document = replace(document, unread=tuple(reading.unread))
     if document.language is None:
         document = replace(document, language=language.detected(document.blocks))
     return document

@@ -5,6 +5,7 @@ name's suffix, then how the text begins.
 import io
 import re
 import zipfile
+from codecs import getincrementaldecoder
 from enum import StrEnum
 from pathlib import PurePosixPath
 
@@ -147,7 +148,7 @@ def format_of(body: bytes, content_type: str | None, name: str) -> Format:
         if kind in (None, Format.TEXT) and _is_binary(body):
             raise _unsupported("application/octet-stream")
     if kind in _BINARY or kind is Format.RTF:
-        if _is_binary(body):
+        if _is_binary(body) or not _begins_in_unicode(body):
             raise UnreadableError(f"the file is no {kind}, or is damaged at its start", reason="malformed")
         kind = None
     return _by_start(body, kind)
@@ -224,6 +225,17 @@ def _is_binary(body: bytes) -> bool:
     """Whether this cannot be text in any encoding: NULs, but not those of UTF-16 and UTF-32."""
     start = body[:_START]
     return wide.has_many_nuls(start) and wide.encoding_of(body) is None
+
+
+def _begins_in_unicode(body: bytes) -> bool:
+    """Whether a file that is not what its name says can at least be a text."""
+    if wide.encoding_of(body) is not None:
+        return True
+    try:
+        getincrementaldecoder("utf-8")().decode(body[:_START])
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _unsupported(named: str) -> UnreadableError:

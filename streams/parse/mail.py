@@ -22,6 +22,8 @@ from streams.parse.reading import Attached, Reading, ReadInner
 _SHOWN = ("From", "To", "Cc", "Date")
 _MOST_PARTS = 1000
 _DEEPEST = 50
+# A loop of messages, or what goes over the limits of the whole, cannot be passed over.
+_OF_THE_WHOLE = ("mail_loop", "too_many_elements")
 _BODIES = ("text/plain", "text/html")
 # Fields a machine wrote about a message; the parser takes them for messages without text.
 _REPORTS = ("message/delivery-status", "message/disposition-notification")
@@ -94,29 +96,31 @@ def _assembled(
 ) -> Reading:
     pieces = [Piece(BlockKind.PARAGRAPH, "\n".join(shown))]
     attached: list[Attached] = []
+    unread: list[str] = []
     for part in text:
         reading = inner(part.body, part.content_type, part.name)
         pieces += reading.pieces
         attached += reading.attached
+        unread += reading.unread
     for part in others:
-        found = _attached(part, inner)
+        try:
+            reading = inner(part.body, part.content_type, part.name)
+        except PermanentError as error:
+            if error.reason in _OF_THE_WHOLE:
+                raise
+            # The message is still worth having.
+            reading = Reading([], unread=[error.reason])
+        found = _attached(part, reading)
         attached += found
+        unread += reading.unread or ([] if found else ["empty"])
         if not found:
-            # It cannot be read, or holds nothing: the message is still worth having.
-            pieces.append(Piece(BlockKind.PARAGRAPH, f"Attachment: {_name(part)}"))
-    return Reading(pieces, " ".join((subject or "").split()) or None, attached=attached)
+            why = (*reading.unread, "empty")[0]
+            pieces.append(Piece(BlockKind.PARAGRAPH, f"Attachment: {_name(part)} (not read: {why})"))
+    return Reading(pieces, " ".join((subject or "").split()) or None, attached=attached, unread=unread)
 
 
-def _attached(part: _Part, inner: ReadInner) -> list[Attached]:
-    """An attachment, and behind it what is attached to it; none for one that cannot be read. A loop of messages, or
-    what goes over the limits of the whole, cannot be passed over.
-    """
-    try:
-        reading = inner(part.body, part.content_type, part.name)
-    except PermanentError as error:
-        if error.reason in ("mail_loop", "too_many_elements"):
-            raise
-        return []
+def _attached(part: _Part, reading: Reading) -> list[Attached]:
+    """An attachment, and behind it what is attached to it; none for one that holds nothing."""
     name, pieces = _name(part), list(reading.pieces)
     if not any(piece.text.strip() for piece in pieces):
         return list(reading.attached)

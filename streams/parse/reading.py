@@ -18,6 +18,8 @@ class Reading:
     """The format, of a document within another."""
     attached: Sequence["Attached"] = ()
     """The documents within it that were read, theirs behind each."""
+    unread: Sequence[str] = ()
+    """Why documents within it were not: a reason each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Answers are JSON, not pickles: a worker has read hostile input, so the pool trus
 """
 
 import json
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ READY = b"ready"
 OUT_OF_MEMORY = (b"MemoryError", b"memory allocation of", b"bad_alloc")
 """How a process says on standard error that it dies because no memory is left: Python, Rust, C++."""
 _HEAD = struct.Struct(">?HHI")
+_REASON = re.compile("[a-z_]{1,40}")
 
 
 def out_of_memory() -> UnreadableError:
@@ -69,7 +71,17 @@ def encode_document(sighted: Sighted) -> bytes:
     parts = [[part.title, part.kind] for part in document.parts]
     found = [_encoded(findings) for findings in (sighted.text, sighted.title, *sighted.sides)]
     in_parts = [_encoded(findings) for findings in sighted.parts]
-    said = [document.title, document.language, document.kind, document.text, blocks, found, parts, in_parts]
+    said = [
+        document.title,
+        document.language,
+        document.kind,
+        document.text,
+        blocks,
+        found,
+        parts,
+        in_parts,
+        document.unread,
+    ]
     return json.dumps(said).encode()
 
 
@@ -90,7 +102,7 @@ def decode_answer(message: bytes, sides: Sequence[str] = ()) -> Sighted:
         answer = json.loads(message)
         if isinstance(answer, dict):
             raise UnreadableError(str(answer["message"]), reason=str(answer["reason"]))
-        title, language, kind, text, blocks, (in_text, in_title, *in_sides), named, in_parts = answer
+        title, language, kind, text, blocks, (in_text, in_title, *in_sides), named, in_parts, unread = answer
         parts = tuple(Part(title=name, kind=read_as) for name, read_as in named)
         document = ParsedDocument(
             title,
@@ -102,6 +114,7 @@ def decode_answer(message: bytes, sides: Sequence[str] = ()) -> Sighted:
                 for block_kind, level, page, start, end, header_lines, part in blocks
             ),
             parts,
+            tuple(reason for reason in map(str, unread) if _REASON.fullmatch(reason)),
         )
         if not all(0 <= block.part <= len(parts) for block in document.blocks):
             raise ValueError("a block is of a part that is not there")

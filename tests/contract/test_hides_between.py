@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Sequence
 
 from index.memory_log import MemoryCommitLog
+from index.outcomes import Committed, Outcome
 from index.port import VersionedIndex
 from index.reader import Reader
 from index.rows import PositionedHide
-from index.writer import Committed, Outcome
 from runtime.clock import SystemClock
 from schemas.identity import Tenant
 from schemas.versions import Op

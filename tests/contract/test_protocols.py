@@ -8,10 +8,11 @@ from random import Random
 import pytest
 
 from index.memory_log import MemoryCommitLog
+from index.outcomes import Committed, Redelivered
 from index.port import VersionedIndex
 from index.reader import Question, Reader, Retrieved
 from index.rows import PositionedMutation
-from index.writer import Committed, Redelivered, SupersededError
+from index.writer import SupersededError
 from runtime.clock import SystemClock
 from schemas.errors import AmbiguousWriteError
 from schemas.identity import Tenant

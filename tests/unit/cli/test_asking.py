@@ -52,7 +52,8 @@ def test_an_answer_is_shown_with_its_sources_and_its_position(capsys: pytest.Cap
         "version": "1.4.0",
         "url": None,
         "quote": "A hotel may cost 120 EUR.",
-        "origin": {"topic": "documents.changes", "partition": 2, "offset": 4},
+        "part_of": "mail/7.eml",
+        "origin": {"topic": "documents.changes", "partition": 2, "offset": 4, "page": 3},
     }
     render_answer(
         {
@@ -66,7 +67,8 @@ def test_an_answer_is_shown_with_its_sources_and_its_position(capsys: pytest.Cap
     shown = capsys.readouterr().out
     assert shown.startswith("120 EUR [1].\n")
     assert "[1] Travel [2026]  (handbook/policies/travel.md)" in shown
-    assert "version 1.4.0  log documents.changes/2/4" in shown
+    assert "attached to mail/7.eml\n" in shown
+    assert "page 3  version 1.4.0  log documents.changes/2/4" in shown
     assert "“A hotel may cost 120 EUR.”" in shown
     assert shown.endswith("position 17 of g1-i1 · 7.0 ms\n")
 

@@ -59,7 +59,7 @@ def indexed(log: MemoryLog) -> dict[str, str]:
     return rows
 
 
-def test_documents_are_found_with_their_relative_paths_and_the_rest_is_counted(tmp_path: Path) -> None:
+def test_documents_are_found_with_their_relative_paths_and_the_rest_is_named(tmp_path: Path) -> None:
     root, outside = tmp_path / "docs", write(tmp_path, "outside.md")
     for name in ("b.html", "a/c.md", "a/d.TXT", "e.markdown", "f.htm"):
         write(root, name)
@@ -73,13 +73,56 @@ def test_documents_are_found_with_their_relative_paths_and_the_rest_is_counted(t
     found = scan(root)
     assert [file.doc_id for file in found.files] == ["a/c.md", "a/d.TXT", "b.html", "e.markdown", "f.htm", "inside.md"]
     assert found.skipped == {
-        "hidden": 3,
-        "other kind of file": 2,
-        "link to outside": 1,
-        "not a file": 2,
-        "link to a folder": 1,
+        "hidden": (".git", ".hidden.md", "a/.draft"),
+        "other kind of file": ("picture.png", "script.py"),
+        "link to outside": ("escape.md",),
+        "not a file": ("broken.md", "pipe.md"),
+        "link to a folder": ("loop",),
     }
     assert {file.doc_id: file.content_type for file in found.files}["a/d.TXT"] == "text/plain"
+
+
+def test_a_file_without_a_suffix_is_text_if_it_begins_like_text(tmp_path: Path) -> None:
+    for name, body in (("README", "Ünïcode " * 2000), ("LICENSE", "words"), ("nothing", "")):
+        write(tmp_path, name, body)
+    (tmp_path / "program").write_bytes(b"\x7fELF\x02\x01\x00\x00")
+    (tmp_path / "noise").write_bytes(b"\xff\xfe\xfd")
+    found = scan(tmp_path)
+    assert [(file.doc_id, file.content_type) for file in found.files] == [
+        ("LICENSE", "text/plain"),
+        ("README", "text/plain"),
+    ]
+    assert found.skipped == {"other kind of file": ("noise", "nothing", "program")}
+
+
+def test_a_rule_says_what_a_file_is_to_be_read_as(tmp_path: Path) -> None:
+    rules = (
+        '{match: "**/*.log", content_type: text/plain}, {match: old.txt, content_type: "text/plain; charset=latin-1"}'
+    )
+    write(tmp_path, ".millstream.yaml", f"rules: [{rules}]")
+    for name in ("a/b.log", "old.txt", "new.txt", "c.dat"):
+        write(tmp_path, name)
+    found = scan(tmp_path)
+    assert {file.doc_id: file.content_type for file in found.files} == {
+        "a/b.log": "text/plain",
+        "old.txt": "text/plain; charset=latin-1",
+        "new.txt": "text/plain",
+    }
+    assert found.skipped == {"other kind of file": ("c.dat",)}
+
+
+def test_what_could_not_be_read_before_is_not_sent_again_until_it_changes(tmp_path: Path) -> None:
+    write(tmp_path, "broken.pdf")
+    write(tmp_path, "good.md")
+    broken, good = scan(tmp_path).files
+    plan = plan_load([broken, good], {}, prune=False, given_up={broken.reference})
+    assert (plan.upserts, plan.given_up, plan.unchanged) == ((good,), (broken,), 0)
+    assert plan_load([broken], {broken.doc_id: broken.reference}, prune=False, given_up={broken.reference}) == LoadPlan(
+        unchanged=1
+    )
+    write(tmp_path, "broken.pdf", "mended")
+    mended, _ = scan(tmp_path).files
+    assert plan_load([mended], {}, prune=False, given_up={broken.reference}).upserts == (mended,)
 
 
 def test_an_id_is_the_normalised_path(tmp_path: Path) -> None:
@@ -138,6 +181,7 @@ async def test_a_folder_is_loaded_once_and_then_only_its_changes(tmp_path: Path)
         'rules: [{match: "**", labels: {a: b}}]',
         'rules: [{match: "**", url: "https://w.example/"}]',
         'rules: [{match: "**", event_time: 2026-01-01T00:00:00Z}]',
+        'rules: [{match: "**", content_type: text/plain}]',
     ],
 )
 def test_a_changed_description_is_a_changed_document(tmp_path: Path, edit: str) -> None:

@@ -21,6 +21,7 @@ rules:
     labels: {department: hr}
   - match: "hr/open.md"
     acl: []
+    content_type: text/plain; charset=iso-8859-1
 """
 
 
@@ -33,6 +34,7 @@ def test_later_rules_win_field_by_field() -> None:
     assert sidecar.describe("hr/a.md").labels == {"department": "hr"}
     assert sidecar.describe("hr/open.md").acl == ()
     assert sidecar.describe("hr/open.md").event_time == time
+    assert sidecar.describe("hr/open.md").content_type == "text/plain; charset=iso-8859-1"
 
 
 def test_without_rules_nothing_is_said(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ entries = st.builds(
     start=st.integers(0, 2**32 - 1),
     end=st.integers(0, 2**32 - 1),
     part=st.integers(0, 65_535),
+    page_breaks=st.lists(st.tuples(st.integers(0, 65_535), st.integers(1, 65_535)), max_size=3).map(tuple),
 )
 
 
@@ -34,6 +35,17 @@ def test_an_empty_manifest_is_empty_text() -> None:
 def test_a_chunk_takes_59_characters() -> None:
     entry = Entry(ChunkId(str(uuid.UUID(int=1))), "00" * 16, None, 0, 0)
     assert len(pack([entry] * 4000)) <= 4000 * 59
+
+
+def test_a_character_is_on_the_page_that_began_before_it() -> None:
+    entry = Entry(ChunkId(str(uuid.UUID(int=1))), "00" * 16, 2, 0, 90, page_breaks=((30, 3), (60, 5)))
+    assert [entry.page_at(place) for place in (0, 29, 30, 59, 60, 90)] == [2, 2, 3, 3, 5, 5]
+
+
+def test_a_break_of_a_chunk_that_is_not_there_is_a_broken_index() -> None:
+    entry = Entry(ChunkId(str(uuid.UUID(int=1))), "00" * 16, 2, 0, 90, page_breaks=((30, 3),))
+    with pytest.raises(BrokenIndexError):
+        unpack("." + pack([entry]).partition(".")[2])
 
 
 def test_pages_beyond_the_last_that_fits_are_that_page() -> None:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from index.memory import MemoryIndex
 from index.memory_log import MemoryCommitLog
 from index.model import ContentState
+from index.outcomes import Committed, Outcome, Redelivered, Unchanged
 from index.reader import Reader
 from index.rows import PositionedMutation
-from index.writer import Committed, Outcome, Redelivered, TenantWriter, Unchanged
+from index.writer import TenantWriter
 from runtime.clock import ManualClock
 from schemas.errors import AmbiguousWriteError, PermanentError, UnknownTenantError
 from schemas.identity import Tenant

@@ -9,10 +9,11 @@ import pytest
 from index.memory import MemoryIndex
 from index.memory_log import MemoryCommitLog
 from index.model import ContentState, DocumentRow
+from index.outcomes import Committed, Outcome, Redelivered, Unchanged
 from index.reader import Reader
 from index.rows import Item, PositionedHide
 from index.states import states_at
-from index.writer import Committed, Outcome, Redelivered, TenantWriter, Unchanged
+from index.writer import TenantWriter
 from runtime.clock import ManualClock
 from schemas.errors import AmbiguousWriteError, PermanentError, TransientError
 from schemas.versions import Op, Version

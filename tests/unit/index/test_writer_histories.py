@@ -17,10 +17,10 @@ import pytest
 from index.memory import MemoryIndex
 from index.memory_log import MemoryCommitLog
 from index.model import Published
+from index.outcomes import Outcome
 from index.reader import Reader
 from index.rows import PositionedHide, PositionedMutation
 from index.states import states_at
-from index.writer import Outcome
 from runtime.clock import ManualClock
 from schemas.errors import AmbiguousWriteError, TransientError
 from schemas.identity import Document

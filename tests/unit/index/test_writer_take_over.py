@@ -10,9 +10,10 @@ import pytest
 from index.memory import MemoryIndex
 from index.memory_log import MemoryCommitLog
 from index.model import first_head, newest_head
+from index.outcomes import Committed, Redelivered
 from index.reader import Reader
 from index.rows import claiming_head, settled_head, shown_head
-from index.writer import Committed, Redelivered, SupersededError, TenantWriter
+from index.writer import SupersededError, TenantWriter
 from runtime.clock import ManualClock
 from schemas.errors import BrokenIndexError
 from schemas.records import TakeOver

@@ -198,7 +198,9 @@ def test_an_attachment_that_cannot_be_read_leaves_its_name() -> None:
     mail.add_attachment(b"\x89PNG\r\n\x1a\n", maintype="image", subtype="png", filename="pump.png")
     mail.add_attachment(markdown(ENGLISH), maintype="text", subtype="markdown", filename="manual.md")
     document = read_document(bytes(mail), "message/rfc822", "x")
-    assert [block.part for block in document.blocks if block.text == "Attachment: pump.png"] == [0]
+    left = "Attachment: pump.png (not read: unsupported_type)"
+    assert [block.part for block in document.blocks if block.text == left] == [0]
+    assert document.unread == ("unsupported_type",)
     assert [part.title for part in document.parts] == ["manual.md"]
     assert "Close the large valve." in document.text
 

@@ -124,6 +124,7 @@ def test_a_file_is_what_its_bytes_say_whatever_it_is_called(kind: str, content_t
     ("body", "content_type", "reason"),
     [
         (b"\x00\x00\x00\x01 no", "application/pdf", "malformed"),
+        (b"\x93\xc4noise without a null\xfe", "application/pdf", "malformed"),
         (zipped({"word/document.xml": "x" * 500})[:-30], None, "malformed"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"), None, "encrypted"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "WordDocument".encode("utf-16-le"), None, "unsupported_type"),

@@ -153,7 +153,11 @@ def test_an_attachment_with_nothing_to_read_leaves_its_name_in_the_message_it_is
     outer.add_attachment("<p> </p>", subtype="html", filename="empty.html")
     document = read_document(bytes(outer), "message/rfc822", "x")
     names = [(block.text, block.part) for block in document.blocks if block.text.startswith("Attachment:")]
-    assert names == [("Attachment: empty.html", 0), ("Attachment: photos.zip", 1)]
+    assert names == [
+        ("Attachment: empty.html (not read: empty)", 0),
+        ("Attachment: photos.zip (not read: unsupported_type)", 1),
+    ]
+    assert sorted(document.unread) == ["empty", "unsupported_type"]
     assert len(document.parts) == 1
 
 

@@ -1,6 +1,7 @@
 """What goes between the pool and its workers."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,11 @@ def test_parts_survive_the_pipe_with_what_was_found_in_their_names() -> None:
     document = assemble(pieces, title=None, language=None, kind="eml", parts=parts)
     sighted = Sighted(document, parts=((Finding(Kind.PERSON, 0, 2, 0.9),), ()))
     assert wire.decode_answer(wire.encode_document(sighted)) == sighted
+
+
+def test_reasons_survive_the_pipe_where_they_are_reasons() -> None:
+    document = replace(assemble([], title=None, language=None, kind="eml"), unread=("malformed", "A text!", "empty"))
+    assert wire.decode_answer(wire.encode_document(Sighted(document))).document.unread == ("malformed", "empty")
 
 
 def test_a_block_of_a_part_that_is_not_there_is_nonsense() -> None:

@@ -148,3 +148,45 @@ def test_lines_below_the_level_are_not_written(tmp_path: Path) -> None:
     structlog.get_logger().info("quiet")
     structlog.get_logger().warning("loud")
     assert [line["event"] for line in lines(tmp_path)] == ["loud"]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def said(repeats: logs.Repeats, message: object, *args: object, name: str = "aiokafka") -> str | None:
+    """What becomes of a line at every handler; None: it is left out."""
+    record = logging.LogRecord(name, logging.ERROR, "", 0, message, args, None)
+    passed = {repeats(record), repeats(record)}
+    assert len(passed) == 1
+    return record.getMessage() if passed.pop() else None
+
+
+def test_a_line_of_another_library_is_told_once_in_a_while_and_how_often_it_came() -> None:
+    clock = Clock()
+    repeats = logs.Repeats(clock)
+    assert said(repeats, "no node %s, 100%%", 1) == "no node 1, 100%"
+    assert [said(repeats, "no node %s, 100%%", 1) for _ in range(3)] == [None] * 3
+    assert said(repeats, "no node %s, 100%%", 2) == "no node 2, 100%"
+    assert said(repeats, "no node %s, 100%%", 1, name="faust") == "no node 1, 100%"
+    clock.now = 10.0
+    assert said(repeats, "no node %s, 100%%", 1) == "no node 1, 100% (3 more since)"
+    clock.now = 20.0
+    assert said(repeats, "no node %s, 100%%", 1) == "no node 1, 100%"
+
+
+def test_our_own_lines_and_those_with_an_error_are_all_told() -> None:
+    repeats = logs.Repeats(Clock())
+    assert [said(repeats, {"event": "record"}) for _ in range(2)] == [str({"event": "record"})] * 2
+    record = logging.LogRecord("x", logging.ERROR, "", 0, "failed", (), (ValueError, ValueError(), None))
+    assert [repeats(record), repeats(record)] == [True, True]
+
+
+def test_only_so_many_different_lines_are_remembered() -> None:
+    repeats = logs.Repeats(Clock())
+    assert [said(repeats, f"line {number}") for number in range(1000)] == [f"line {number}" for number in range(1000)]
+    assert said(repeats, "line 999") is None
+    assert said(repeats, "line 0") == "line 0"

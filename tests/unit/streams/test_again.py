@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from index.outcomes import Outcome, Unchanged, Waiting
 from index.rows import Item, PositionedMutation
 from index.sweeper import Swept
-from index.writer import Outcome, Unchanged, Waiting
 from runtime.clock import ManualClock
 from runtime.log_port import MemoryLog
 from runtime.metrics import ALERTS, COMMITS, HEALINGS, RECORDS

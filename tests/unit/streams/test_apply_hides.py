@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from index.outcomes import Outcome, Unchanged, Waiting
 from index.rows import Item, PositionedHide
 from index.sweeper import Swept
-from index.writer import Outcome, Unchanged, Waiting
 from runtime.clock import ManualClock
 from runtime.log_port import MemoryLog, MemoryShare
 from schemas.codec import decode, encode

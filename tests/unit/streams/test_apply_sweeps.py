@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from index.outcomes import Outcome, Unchanged, Waiting
 from index.rows import Item
 from index.sweeper import BUSY_SECONDS, IDLE_SECONDS, Swept
-from index.writer import Outcome, Unchanged, Waiting
 from runtime.clock import ManualClock
 from runtime.log_port import MemoryLog
 from schemas.errors import BrokenIndexError, TransientError

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from index.audit.findings import Finding
+from index.outcomes import Outcome
 from index.rows import Item, PositionedHide, PositionedMutation
 from index.sweeper import SweepPolicy
-from index.writer import Outcome, TenantWriter
+from index.writer import TenantWriter
 from runtime.clock import ManualClock
 from runtime.log_port import MemoryLog, StoredRecord
 from schemas.errors import AmbiguousWriteError, TransientError

@@ -144,6 +144,32 @@ def test_a_chunk_knows_the_page_it_begins_on() -> None:
     assert [c.page for c in chunks] == [1, 2]
 
 
+def test_a_chunk_knows_where_in_its_text_other_pages_begin() -> None:
+    (only,) = cut(*(paragraph(f"Page {page} says so.", page=page) for page in (3, 3, 4, 7)))
+    assert (only.page, [only.text[each.at :] for each in only.page_breaks]) == (
+        3,
+        ["Page 4 says so.\n\nPage 7 says so.", "Page 7 says so."],
+    )
+    assert [each.page for each in only.page_breaks] == [4, 7]
+
+
+def test_a_break_is_found_behind_the_column_names_of_a_cut_table_and_within_a_list() -> None:
+    rows = "\n".join(["Site | Level", *(f"Reach number {number} | {number}" for number in range(120))])
+    *_, last = cut(
+        Piece(BlockKind.TABLE, rows, page=2, header_lines=1),
+        *(Piece(BlockKind.LIST_ITEM, f"Item {page}", 1, page) for page in (3, 4)),
+    )
+    assert last.text.startswith("Site | Level\n")
+    assert [(last.text[each.at :].split("\n")[0], each.page) for each in last.page_breaks] == [
+        ("Item 3", 3),
+        ("Item 4", 4),
+    ]
+
+
+def test_what_has_no_pages_has_no_breaks() -> None:
+    assert [c.page_breaks for c in cut(paragraph("One."), paragraph("Two."))] == [()]
+
+
 def test_an_endless_title_and_endless_headings_leave_room_for_the_text() -> None:
     chunks = cut(heading("deep " * 500), paragraph(sentences(40)), title="long " * 500)
     assert all(len(WORDS.token_spans(c.embedded)) + 2 <= 256 for c in chunks)

@@ -1,15 +1,19 @@
 """Dead letters taken up again: what is appended, under which version, and what is left open."""
 
+import pytest
+
 from runtime.clock import ManualClock
 from runtime.log_port import MAX_RECORD_BYTES, MemoryLog, StoredRecord
 from schemas.codec import decode
 from schemas.errors import PermanentError
 from schemas.headers import REDRIVEN, VERSION, headers_of
-from schemas.records import Coordinates, DocumentChange
+from schemas.records import Coordinates, DocumentChange, Origin
 from schemas.topics import CHANGES, DLQ
-from streams.dead_letters import DeadLetters
-from streams.redrive import Selection, Settlement, discard, redrive, select
+from schemas.versions import Op, Version
+from streams.dead_letters import DeadLetters, read_letters
+from streams.redrive import Selection, Settlement, discard, given_up, redrive, select
 from streams.window import Delivery
+from tests.contract.index_rows import document_row
 from tests.unit.streams.records import AT, change, change_delivery, topics
 
 ERROR = PermanentError("the parser crashed twice on this document", reason="parser_crashed")
@@ -108,3 +112,51 @@ async def test_letters_are_selected_by_every_field_together() -> None:
         0,
     )
     assert found(reason="parser_crashed", doc_id="c") == 0
+
+
+@pytest.mark.parametrize(
+    ("op", "acl", "content_version", "acl_version", "overtaken"),
+    [
+        (Op.UPSERT, None, 42, None, True),
+        (Op.UPSERT, None, 41, None, False),
+        (Op.UPSERT, None, None, 42, False),
+        (Op.UPSERT, ("staff",), 42, None, False),
+        (Op.UPSERT, ("staff",), 42, 42, True),
+        (Op.ACL, ("staff",), 42, None, False),
+        (Op.ACL, ("staff",), None, 42, True),
+        (Op.DELETE, None, 42, None, True),
+        (Op.DELETE, None, 40, None, False),
+    ],
+)
+async def test_a_letter_whose_document_is_newer_in_all_that_it_changes_is_settled_unsent(
+    op: Op, acl: tuple[str, ...] | None, content_version: int | None, acl_version: int | None, overtaken: bool
+) -> None:
+    old = change(op, acl=acl)
+    log = await letters_of(change_delivery(old, offset=41))
+    row = document_row(
+        old.document,
+        7,
+        content_version=None if content_version is None else Version(1, content_version, 0),
+        acl_version=None if acl_version is None else Version(1, acl_version, 1),
+        hide_deleted=Version(1, 41, 2),
+    )
+    done = await redrive(log, select(log.records(DLQ), Selection()), nothing_there, AT, rows={old.document: row})
+    assert (len(done.overtaken), len(list(log.records(CHANGES)))) == (overtaken, not overtaken)
+    (settled,) = select(log.records(DLQ), Selection())
+    assert settled.settled is (Settlement.OVERTAKEN if overtaken else Settlement.REDRIVEN)
+
+
+async def test_what_is_given_up_is_known_by_its_origin_until_it_is_redriven() -> None:
+    first, second = (
+        change(doc="a"),
+        change(doc="b").model_copy(update={"origin": Origin(connector="files", reference="b@1")}),
+    )
+    log = await letters_of(change_delivery(first, 1), change_delivery(second, 2))
+
+    def known() -> dict[str, str]:
+        return {name: line.reason for name, line in given_up(read_letters(log.records(DLQ))).items()}
+
+    assert known() == {first.origin.reference: "parser_crashed", "b@1": "parser_crashed"}
+    await discard(log, select(log.records(DLQ), Selection(doc_id="a")), "never mind", AT)
+    await redrive(log, select(log.records(DLQ), Selection(doc_id="b")), nothing_there, AT)
+    assert known() == {first.origin.reference: "parser_crashed"}
