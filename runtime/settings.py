@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     parse_unpacked_mb: int = Field(256, ge=1, description="most an archive (docx, xlsx, epub, ...) may unpack to")
     parse_nesting: int = Field(5, ge=1, le=20, description="how deep messages and attachments may lie in each other")
 
-    history_hours: int = Field(
+    history_hours: float = Field(
         24, ge=0, le=87_600, description="hours of history that can be asked as of, where a tenant states none; 0 = not"
     )
     backup_minutes: int = Field(

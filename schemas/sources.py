@@ -205,7 +205,7 @@ class TenantConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, AfterValidator(_tenant)]
-    history_hours: int | None = Field(None, ge=0, le=87_600)
+    history_hours: float | None = Field(None, ge=0, le=87_600)
     """How long what was superseded can still be asked for; 0: not at all. Default: MILLSTREAM_HISTORY_HOURS."""
 
 

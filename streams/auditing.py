@@ -31,6 +31,8 @@ from streams.window import Crash, LeaseEndedError
 LOOK_SECONDS = 20.0
 RECENT = timedelta(minutes=15)
 """Before its newest row: what a killed store may have lost, many times over."""
+_NEWEST = timedelta(minutes=1)
+"""Of all tenants first: what a killed store has lost is mostly of its last seconds."""
 _AGAIN_SECONDS = 600.0
 """Until a document is appended again, or an alert raised again, for the same finding; then twice as long, and so on."""
 _LONGEST_SECONDS = 86_400.0
@@ -236,8 +238,8 @@ class Auditing(Background):
         self._clock = clock
         self._look_seconds = look_seconds
         self._cycle_seconds = cycle_seconds
-        self._checked: dict[Tenant, int] = {}
-        """Tenant -> the connection that its newest rows were looked at by."""
+        self._checked: dict[tuple[Tenant, timedelta], int] = {}
+        """Tenant and span -> the connection that its newest rows were looked at by."""
         self._turn = asyncio.Lock()
 
     async def _run(self) -> None:
@@ -273,10 +275,11 @@ class Auditing(Background):
         if not await self._index.ready():
             return
         connection = self._index.connection
-        for tenant in await self._newest.tenants():
-            if self._checked.get(tenant) != connection:
-                await self._settle(await self._newest.recent(tenant, RECENT))
-                self._checked[tenant] = connection
+        for span in (_NEWEST, RECENT):
+            for tenant in await self._newest.tenants():
+                if self._checked.get((tenant, span)) != connection:
+                    await self._settle(await self._newest.recent(tenant, span))
+                    self._checked[tenant, span] = connection
 
     async def _commits(self) -> None:
         await self._settle(await self._audit.told())

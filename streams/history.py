@@ -13,7 +13,7 @@ from schemas.sources import Sources
 class TenantHistory:
     """Construction reads the file and raises ConfigError when it is broken."""
 
-    def __init__(self, file: Path, load: Callable[[], Sources], default_hours: int, metrics: Metrics) -> None:
+    def __init__(self, file: Path, load: Callable[[], Sources], default_hours: float, metrics: Metrics) -> None:
         self._default = timedelta(hours=default_hours)
         self._kept = WatchedFiles((file,), lambda: _kept(load()), metrics)
 

@@ -30,11 +30,9 @@ _SOON = (*_TAKE_OVERS, *_COMMITS)
 """Passed at once after a rebalance."""
 _BEGINS = (Point.SWEEP_1, Point.SWEEP_2)
 """Passed as soon as there is something to sweep."""
-_CLOSES = (Point.SWEEP_3, Point.SWEEP_4, Point.SWEEP_5, Point.SWEEP_7)
+_SWEEPS_ON = (Point.SWEEP_3, Point.SWEEP_4, Point.SWEEP_5, Point.SWEEP_6, Point.SWEEP_7)
 """Passed 20 s after a take-over: where nobody dies for a while."""
-_EXPIRES = (Point.SWEEP_6,)
-"""Passed where rows were closed of a tenant that keeps no history any more: where nobody dies for longer."""
-_CYCLE = "soon", "soon", "soon", "closes", "closes", "expires", "expires", "soon"
+_CYCLE = "soon", "soon", "sweeps", "sweeps", "soon", "sweeps", "sweeps", "soon"
 """What writers die at in each of eight minutes. Histories come and go with the minutes (`minute_of`)."""
 _ALSO_SECONDS = 45.0
 """From one order for a process that may not die often to the next."""
@@ -198,8 +196,7 @@ def lanes_of(scene: Scene, seed: int, seconds: float = 0.0) -> list[Lane]:
     lanes = [
         writers("soon", _SOON, width=3, stops_every=7, turn="soon"),
         writers("begins", _BEGINS, spacing=seconds / (_TIMES * len(_BEGINS)), patience=300.0, also_after=60.0),
-        writers("closes", _CLOSES, width=len(_CLOSES), patience=300.0, also_after=30.0, turn="closes"),
-        writers("expires", _EXPIRES, patience=300.0, also_after=1.0, turn="expires"),
+        writers("sweeps", _SWEEPS_ON, width=len(_SWEEPS_ON), patience=300.0, also_after=30.0, turn="sweeps"),
     ]
 
     def is_ready(name: str) -> bool:

@@ -24,6 +24,8 @@ from tests.acceptance.installation import Installation, users_environment
 TABLE = "board"
 LAUNCHED, BESIDE = "launched", "beside"
 _ELSEWHERE = ("MILLSTREAM_POSTGRES_DSN", "MILLSTREAM_CONNECT_URL")
+_SHORT_HISTORY = "0.01"
+"""36 s: of the tenant that states none rows are removed all the time."""
 _COLUMNS = {"key": ["id"], "title": "title", "body": "body", "acl": "readers"}
 
 
@@ -168,6 +170,7 @@ def scene(folder: Path, *, beside: Sequence[str] = ("apply", "apply")) -> Iterat
         known = users_environment(ports.as_dict())
         environ = {name: value for name, value in known.items() if name not in _ELSEWHERE}
         environ["MILLSTREAM_FAULTS_DIR"] = str(faults / LAUNCHED)
+        environ["MILLSTREAM_HISTORY_HOURS"] = _SHORT_HISTORY
         installation = Installation(folder, environ)
         (folder / "sources.yaml").write_text(sources_text(captured=False))
         try:

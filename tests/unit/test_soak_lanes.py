@@ -125,8 +125,8 @@ def test_what_is_not_reached_for_long_is_ordered_at_the_other_place_too(tmp_path
 
 
 def test_what_has_its_turn_at_other_times_is_taken_back_and_ordered_again_at_the_next(tmp_path: Path) -> None:
-    turns = [60.0 * minute for minute, turn in enumerate(_CYCLE) if turn == "closes"]
-    one = lane(tmp_path, turn="closes", gap=0.0, patience=300.0)
+    turns = [60.0 * minute for minute, turn in enumerate(_CYCLE) if turn == "sweeps"]
+    one = lane(tmp_path, turn="sweeps", gap=0.0, patience=300.0)
     one.tick(turns[0] - 1.0, [])
     assert ordered(one.faults) == set()
     one.tick(turns[0], [])
