@@ -3,14 +3,19 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import structlog
+
 from index.model import IndexIdentity
 from index.port import VersionedIndex
 from runtime.kafka import KafkaAdmin
+from runtime.metrics import ALERTS, Metrics
 from runtime.settings import Settings
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, TransientError
 from schemas.topics import Topics
 from streams.core.recipe import recipe_fingerprint
 from streams.generations import read_catalogue
+
+log = structlog.get_logger("millstream.streams")
 
 TopicFacts = Mapping[str, tuple[str, int]]
 """Topic -> (topic id, partition count) on the broker."""
@@ -53,6 +58,20 @@ async def begin_where_the_store_stands(index: VersionedIndex, admin: KafkaAdmin,
     missing = {partition: offset for partition, offset in stored.items() if partition not in known}
     if missing:
         await asyncio.to_thread(admin.set_group_offsets, group, topic, missing)
+
+
+async def tell_of_expired(settings: Settings, group: str, topic: str, metrics: Metrics) -> None:
+    """An alert for records that retention removed before this stage read them: Kafka's clients go on behind them and
+    say nothing. Of a captured table they are read again by `source apply` after its epoch was raised. What Kafka does
+    not say now is not waited for.
+    """
+    try:
+        expired = await asyncio.to_thread(KafkaAdmin(settings).expired, group, topic)
+    except TransientError:
+        return
+    for partition, records in expired.items():
+        metrics.count(ALERTS, alert="records_expired")
+        log.error("records expired before they were read", topic=topic, partition=partition, records=records)
 
 
 async def check_index(index: VersionedIndex, facts: TopicFacts) -> None:

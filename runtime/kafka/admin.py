@@ -20,7 +20,7 @@ from confluent_kafka.admin._topic import TopicDescription
 from confluent_kafka.cimpl import NewTopic
 
 from runtime.kafka.config import QUIET, client_config
-from runtime.kafka.errors import told
+from runtime.kafka.errors import NoLeaderError, told, told_of
 from runtime.kafka.offsets import Offsets
 from runtime.settings import Settings
 from runtime.topic_plan import ChangeConfig, CreateTopic, TopicPlan, TopicState, plan_topics
@@ -29,7 +29,7 @@ from schemas.topics import ConcreteTopic
 
 T = TypeVar("T")
 
-_METADATA_PAUSE_SECONDS = 0.02
+_PAUSE_SECONDS = 0.02
 _HAS_MEMBERS = frozenset(
     {KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP, KafkaError.GROUP_SUBSCRIBED_TO_TOPIC}
 )
@@ -127,16 +127,38 @@ class KafkaAdmin:
         done = self.group_offsets(group, topic)
         return {partition: max(begin, done.get(partition, 0)) for partition, begin in self.begin_offsets(topic).items()}
 
+    def expired(self, group: str, topic: str) -> dict[int, int]:
+        """How many records of each partition retention has removed before the group acknowledged them, where any."""
+        done = self.group_offsets(group, topic)
+        begins = self.begin_offsets(topic)
+        return {partition: begins[partition] - at for partition, at in done.items() if at < begins.get(partition, 0)}
+
     def set_group_offsets(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
-        """Let a group that has no members begin at these offsets; a group that has some keeps what it has."""
+        """Let a group that has no members begin at these offsets; a group that has some keeps what it has. A broker
+        that does not know the group's coordinator yet is asked again. Raises TransientError, ConfigError.
+        """
+        deadline = time.monotonic() + self._seconds
+        while True:
+            try:
+                return self._set_group_offsets(group, topic, offsets)
+            except NoLeaderError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+
+    def _set_group_offsets(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
         wanted = [TopicPartition(self._prefix + topic, number, offset) for number, offset in offsets.items()]
         request = [ConsumerGroupTopicPartitions(self._prefix + group, wanted)]
         for outcome in self._admin.alter_consumer_group_offsets(request).values():
             try:
-                outcome.result(timeout=self._seconds + 5)
+                done = outcome.result(timeout=self._seconds + 5)
             except KafkaException as error:
                 if error.args[0].code() not in _HAS_MEMBERS:
                     raise told(error) from None
+                continue
+            for each in done.topic_partitions:  # the whole may succeed where none of its partitions did
+                if each.error is not None and each.error.code() not in _HAS_MEMBERS:
+                    raise told_of(each.error)
 
     def lag(self, group: str, topic: str) -> dict[int, int]:
         """Records of each partition that the group has not acknowledged (an upper bound on a compacted topic)."""
@@ -166,7 +188,7 @@ class KafkaAdmin:
         while missing := sorted(set(names) - set(self._describe(names))):
             if time.monotonic() > deadline:
                 raise TransientError(f"topic {missing[0]} was created but no broker knows it yet: try again")
-            time.sleep(_METADATA_PAUSE_SECONDS)
+            time.sleep(_PAUSE_SECONDS)
 
     def _change(self, action: ChangeConfig) -> ConfigResource:
         entries = [

@@ -172,3 +172,16 @@ async def test_offsets_lag_and_reading_from_an_offset(stack_settings: Settings, 
     tail = await asyncio.to_thread(_drained, read_topic(stack_settings, topic, start={1: 3}))
     assert [record.value for record in tail] == [b"3", b"4"]
     assert await asyncio.to_thread(_drained, read_topic(stack_settings, topic, start={1: 5})) == []
+
+
+async def test_a_group_that_was_never_there_begins_where_it_is_told_at_once(
+    stack_settings: Settings, topic: str
+) -> None:
+    producer = Producer(stack_settings)
+    for number in range(3):
+        await producer.append(topic, 1, "k", str(number).encode())
+    await producer.close()
+    admin = KafkaAdmin(stack_settings)
+    for number in range(4):  # each group has another coordinator's partition, which the broker may have yet to load
+        await asyncio.to_thread(admin.set_group_offsets, f"told-{number}", topic, {1: 2})
+        assert await asyncio.to_thread(admin.group_offsets, f"told-{number}", topic) == {1: 2}
