@@ -131,6 +131,7 @@ def redrive(
     from cli.session import open_settings
     from runtime.clock import SystemClock
     from runtime.kafka import open_producer
+    from schemas.errors import MillstreamError
     from streams.redrive import change_of
     from streams.redrive import redrive as send
 
@@ -142,7 +143,11 @@ def redrive(
 
         async def run() -> "Redriven":
             changes = [change for one in letters if (change := change_of(one.letter.letter)) is not None]
-            rows = await live_states(settings, {change.document for change in changes})
+            try:
+                rows = await live_states(settings, {change.document for change in changes})
+            except MillstreamError as error:
+                err.print(f"[dim]the index was not asked what is newer ({plain(error)}): all are sent[/]")
+                rows = {}
             async with open_producer(settings) as log:
                 report = _progress(len(letters))
                 return await send(log, letters, _reader(settings), SystemClock().now(), report, rows=rows)

@@ -13,6 +13,7 @@ from cli.live import live_build
 from cli.session import open_settings
 from connectors.changes import Accepted
 from connectors.files import Loaded, LoadPlan, load, plan_load, scan
+from index.model import DocumentRow
 from index.reader import Reader
 from index.weaviate import open_build
 from runtime.clock import SystemClock
@@ -21,12 +22,12 @@ from runtime.kafka import KafkaAdmin, Producer, read_topic
 from runtime.settings import Settings
 from schemas.codec import decode
 from schemas.errors import ConfigError, DecodeError, TransientError
-from schemas.identity import Document
+from schemas.identity import DocId, Document
 from schemas.records import DeadLetter
 from schemas.sources import SourceConfig
 from schemas.topics import CHANGES, DLQ
 from streams.dead_letters import read_letters
-from streams.redrive import given_up
+from streams.redrive import GivenUp, given_up
 
 _STALLED_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
@@ -48,6 +49,8 @@ class Outcome:
     """Documents that became dead letters, with the reason."""
     given_up: tuple[str, ...] = ()
     """Documents that are not sent again: they are dead letters of an earlier load, with the reason, and unchanged."""
+    discarded: int = 0
+    """Of which the letter was discarded."""
     skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What was left out, by reason."""
 
@@ -73,8 +76,10 @@ async def _load(
     log = Producer(settings)
     reader = Reader(index, SystemClock())
     try:
-        letters = await asyncio.to_thread(_given_up, settings, source)
-        plan = plan_load(found.files, await _indexed(reader, source), prune=prune, given_up=letters)
+        rows = await reader.source_documents(source.owner, source.source)
+        plan = plan_load(found.files, _indexed(rows), prune=prune)
+        letters = await asyncio.to_thread(_given_up, settings, source, rows) if plan.upserts else {}
+        plan = plan_load(found.files, _indexed(rows), prune=prune, given_up=letters)
         letters_from = await asyncio.to_thread(KafkaAdmin(settings).end_offsets, DLQ)
         with _bar(quiet) as bar:
             loaded = await _append(plan, source, settings, log, bar)
@@ -85,23 +90,31 @@ async def _load(
     deleted = sum(accepted.op == "delete" for accepted in loaded.accepted)
     refused = tuple(f"{each.doc_id}: {each.detail}" for each in loaded.refused)
     sent = len(loaded.accepted) - deleted
-    given_up = tuple(f"{file.doc_id}: {letters[file.reference]}" for file in plan.given_up)
-    return Outcome(sent, plan.unchanged, deleted, wait, refused, tuple(dead), given_up, found.skipped)
+    kept = [(file.doc_id, letters[file.reference]) for file in plan.given_up]
+    told = tuple(f"{doc_id}: {one.line.reason}: {one.line.error}" for doc_id, one in kept if not one.discarded)
+    return Outcome(
+        sent, plan.unchanged, deleted, wait, refused, tuple(dead), told, len(kept) - len(told), found.skipped
+    )
 
 
-def _given_up(settings: Settings, source: SourceConfig) -> dict[str, str]:
-    """What of this source is a dead letter, by the reference of its origin, with the reason."""
+def _given_up(settings: Settings, source: SourceConfig, rows: Mapping[Document, DocumentRow]) -> dict[str, GivenUp]:
+    """What of this source is a dead letter and newer than what is indexed, by the reference of its origin."""
     letters = (
         one
         for one in read_letters(read_topic(settings, DLQ))
         if (one.letter.tenant, one.letter.source) == (source.tenant, source.name)
     )
-    return {reference: f"{line.reason}: {line.error}" for reference, line in given_up(letters).items()}
+    newest = {document.doc_id: row.content_version for document, row in rows.items()}
+
+    def counts(reference: str, one: GivenUp) -> bool:
+        version = newest.get(DocId(reference.rpartition("@")[0]))
+        return version is None or version < one.version
+
+    return {reference: one for reference, one in given_up(letters).items() if counts(reference, one)}
 
 
-async def _indexed(reader: Reader, source: SourceConfig) -> dict[str, str]:
+def _indexed(rows: Mapping[Document, DocumentRow]) -> dict[str, str]:
     """doc_id -> what its newest content was loaded from."""
-    rows = await reader.source_documents(source.owner, source.source)
     return {document.doc_id: row.origin.reference for document, row in rows.items() if row.is_present}
 
 
@@ -172,7 +185,7 @@ def _lost(letter: DeadLetter, pending: Mapping[Document, Accepted]) -> Accepted 
     for accepted in pending.values():
         document = accepted.document
         same = (letter.tenant, letter.source, letter.doc_id) == (document.tenant, document.source, document.doc_id)
-        if letter.origin == accepted.coordinates or (same and letter.origin.topic != CHANGES):
+        if letter.origin == accepted.coordinates or (same and letter.origin.topic not in (CHANGES, DLQ)):
             return accepted
     return None
 

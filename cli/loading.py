@@ -32,7 +32,9 @@ def load(
 
         def render() -> None:
             out.print(f"{done.sent} sent, {done.unchanged} unchanged, {done.deleted} deleted", end="")
-            answerable = f", {len(not_taken)} not taken, all others answerable" if not_taken else ", all answerable"
+            left = [f"{len(not_taken)} not taken"] if not_taken else []
+            left += [f"{len(done.given_up)} not sent again"] if done.given_up else []
+            answerable = f", {', '.join(left)}, all others answerable" if left else ", all answerable"
             out.print(answerable if done.waited else "")
             for reason, names in done.skipped.items():
                 out.print(f"  left out: {len(names)} ({reason}): {_named(names)}", style="dim", markup=False)
@@ -47,12 +49,12 @@ def load(
             if not_taken or done.given_up:
                 out.print(
                     "  A changed file is sent by the next load, an unchanged one is not: once the cause is gone,"
-                    f" `millstream dlq redrive --source {source}`.",
+                    f" `millstream dlq redrive --source {source}`, or `dlq discard` to hear no more of it.",
                     style="dim",
                 )
 
         show(asdict(done), as_json, render)
-        if not_taken:
+        if not_taken or done.given_up:
             raise typer.Exit(1)
 
 

@@ -8,9 +8,9 @@ import asyncio
 import hashlib
 import os
 import unicodedata
-from codecs import getincrementaldecoder
 from collections import defaultdict, deque
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,7 +133,7 @@ def _walk(root: Path, sidecar: Sidecar, skipped: dict[str, list[str]]) -> Iterat
     """Files that are documents, and what to send them as."""
 
     def leave_out(path: Path, reason: str) -> None:
-        skipped[reason].append(_doc_id(root, path))
+        skipped[reason].append(_doc_id(root, path).encode("utf-8", "replace").decode())
 
     for where, folders, names in os.walk(root):
         for name in sorted(folders):
@@ -158,7 +158,14 @@ def _why_not(root: Path, path: Path) -> str | None:
     """Why a directory entry is no file to load, or None."""
     if path.name.startswith("."):
         return "hidden"
-    target = path.resolve()
+    try:
+        path.relative_to(root).as_posix().encode()
+    except UnicodeEncodeError:
+        return "name that is not UTF-8"
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError):  # a link to itself
+        return "not a file"
     if not target.is_relative_to(root):
         return "link to outside"
     return None if target.is_file() else "not a file"
@@ -169,34 +176,32 @@ def _doc_id(root: Path, path: Path) -> str:
 
 
 def _content_type(path: Path, described: Described) -> str | None:
-    """What a rule says, else what the suffix does; a file without one is text if it begins like it. None: unknown."""
+    """What a rule says, else what the suffix does; a file without one is text unless it holds a NUL. None: unknown."""
     if described.content_type is not None:
         return described.content_type
     if path.suffix:
         return CONTENT_TYPES.get(path.suffix.lower())
-    return "text/plain" if _begins_like_text(path) else None
-
-
-def _begins_like_text(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            begin = file.read(_LOOKED_AT)
-    except OSError:
-        return False
-    try:
-        getincrementaldecoder("utf-8")().decode(begin)
-    except UnicodeDecodeError:
-        return False
-    return bool(begin) and b"\0" not in begin
+    with _readable(path), path.open("rb") as file:
+        return None if b"\0" in file.read(_LOOKED_AT) else "text/plain"
 
 
 def _found(path: Path, doc_id: str, content_type: str, sidecar: Sidecar) -> FoundFile:
     described = sidecar.describe(doc_id)
-    if described.event_time is None:
-        modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        described = described.at(modified)
-    reference = fingerprint(doc_id, path.read_bytes(), described)
+    with _readable(path):
+        if described.event_time is None:
+            modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            described = described.at(modified)
+        reference = fingerprint(doc_id, path.read_bytes(), described)
     return FoundFile(doc_id, path, content_type, described, reference)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """A file that cannot be read ends the load: left out, its document would be deleted."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def fingerprint(doc_id: str, body: bytes, described: Described) -> str:

@@ -3,7 +3,7 @@
 What depends on place (ordinal, part, page, character span) is kept here and not in the chunk rows, so that an edit near
 the top of a document leaves every other chunk row as it is (ADR 0001). Packed, because a document may have 4,000
 chunks and every hit reads its document's row: 44 bytes a chunk, base64. Pages that begin within a chunk follow behind a
-dot, where there are any: 6 bytes each.
+dot, where there are any: 8 bytes each.
 """
 
 import base64
@@ -21,7 +21,7 @@ ChunkId = NewType("ChunkId", str)
 """uuid of a chunk row, lower-case with dashes."""
 
 _ENTRY = struct.Struct(">16s16sHHII")
-_PAGE_BREAK = struct.Struct(">HHH")
+_PAGE_BREAK = struct.Struct(">HIH")
 _MAX_PAGE = 0xFFFF
 _SECOND = "."
 

@@ -7,6 +7,7 @@ print what they handle are silenced. Use `log = structlog.get_logger()` and name
 
 import logging
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -218,17 +219,23 @@ class Repeats:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._told: dict[tuple[str, int, str], tuple[float, int]] = {}
+        self._one_at_a_time = threading.Lock()
 
     def __call__(self, record: logging.LogRecord) -> bool:
         if not isinstance(record.msg, str) or record.exc_info:
             return True
         passes: bool | None = getattr(record, "passes", None)
         if passes is None:
-            passes = record.passes = self._passes(record)
+            try:
+                message = record.getMessage()
+            except Exception:  # noqa: BLE001 - a line with the wrong arguments: the handler says so, its caller goes on
+                return True
+            with self._one_at_a_time:
+                passes = record.passes = self._passes(record, message)
         return passes
 
-    def _passes(self, record: logging.LogRecord) -> bool:
-        message, now = record.getMessage(), self._monotonic()
+    def _passes(self, record: logging.LogRecord, message: str) -> bool:
+        now = self._monotonic()
         key = record.name, record.levelno, message
         told, left_out = self._told.pop(key, (-_REPEATED_SECONDS, 0))
         if now - told < _REPEATED_SECONDS:

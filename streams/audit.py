@@ -22,7 +22,7 @@ from runtime.clock import Clock
 from runtime.log_port import StoredRecord
 from schemas.errors import TransientError
 from schemas.identity import DocId, Document, Source, Tenant
-from schemas.topics import CHANGES, Topics, mutations_topic
+from schemas.topics import CHANGES, DLQ, Topics, mutations_topic
 from streams.audit_log import AuditLog, commits_of
 from streams.dead_letters import read_letters
 
@@ -274,7 +274,8 @@ class Audit:
             frozenset(
                 Document(Tenant(one.tenant), Source(one.source), DocId(one.doc_id))
                 for one in letters
-                if one.origin.topic != CHANGES and one.tenant and one.source and one.doc_id
+                # a settlement is about a letter: what became of that is no loss of its document's
+                if one.origin.topic not in (CHANGES, DLQ) and one.tenant and one.source and one.doc_id
             ),
         )
 

@@ -275,11 +275,17 @@ class Auditing(Background):
         if not await self._index.ready():
             return
         connection = self._index.connection
+        failed: MillstreamError | None = None
         for span in (_NEWEST, RECENT):
             for tenant in await self._newest.tenants():
                 if self._checked.get((tenant, span)) != connection:
-                    await self._settle(await self._newest.recent(tenant, span))
-                    self._checked[tenant, span] = connection
+                    try:
+                        await self._settle(await self._newest.recent(tenant, span))
+                        self._checked[tenant, span] = connection
+                    except BrokenIndexError as error:  # one tenant's: the others are looked at all the same
+                        failed = error
+        if failed is not None:
+            raise failed
 
     async def _commits(self) -> None:
         await self._settle(await self._audit.told())

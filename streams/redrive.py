@@ -20,7 +20,7 @@ from schemas.headers import REDRIVEN, stated_again
 from schemas.identity import Document
 from schemas.records import Coordinates, DeadLetter, DocumentChange
 from schemas.topics import CHANGES, DLQ
-from schemas.versions import Op
+from schemas.versions import Op, Version
 from streams.dead_letters import LetterLine, OpenLetter, read_letters
 
 _CAPTURED = "cdc."
@@ -107,7 +107,7 @@ def is_overtaken(letter: DeadLetter, rows: Mapping[Document, DocumentRow]) -> bo
     """Whether a document's state is newer than what a letter is about, in each register that its change is of."""
     change = change_of(letter)
     row = rows.get(change.document) if change is not None else None
-    if change is None or row is None:
+    if change is None or row is None or change.op is Op.ERASE:
         return False
     known = [] if change.op is Op.ACL else [row.content_version]
     known += [] if change.acl is None else [row.acl_version]
@@ -115,17 +115,34 @@ def is_overtaken(letter: DeadLetter, rows: Mapping[Document, DocumentRow]) -> bo
     return bool(known) and all(one is not None and one > version for one in known)
 
 
-def given_up(letters: Iterable[OpenLetter]) -> dict[str, LetterLine]:
-    """Contents that ended as letters and have not been redriven: the reference of their origin -> the newest letter.
-    `letters` in the order of their topic's partitions.
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A content that ended as a letter. `version`: of its change; `discarded`: whether nobody waits for it."""
+
+    line: LetterLine
+    version: Version
+    discarded: bool = False
+
+
+def given_up(letters: Iterable[OpenLetter]) -> dict[str, GivenUp]:
+    """Contents whose newest letter was neither redriven nor overtaken, by the reference of their origin. `letters` in
+    the order of their topic's partitions.
     """
-    found: dict[str, LetterLine] = {}
+    found: dict[str, GivenUp] = {}
     places: dict[Coordinates, str] = {}
     for one in letters:
-        if one.letter.stage == Settlement.REDRIVEN:
-            found.pop(places.get(one.letter.origin, ""), None)
+        reference = places.get(one.letter.origin, "")
+        if one.letter.stage in set(Settlement):
+            known = found.get(reference)
+            if known is None or known.line.at != one.letter.origin:
+                continue  # it failed again before its letter was settled
+            if one.letter.stage == Settlement.DISCARDED:
+                found[reference] = replace(known, discarded=True)
+            else:
+                del found[reference]
         elif (change := change_of(one.letter)) is not None:
-            found[change.origin.reference] = one.line
+            version = change.version.at(one.letter.origin.offset)
+            found[change.origin.reference] = GivenUp(one.line, version)
             places[one.line.at] = change.origin.reference
     return found
 

@@ -54,18 +54,19 @@ class _Walk:
 
     def pieces(self, parent: etree._Element, list_level: int = 0) -> Iterator[Piece]:
         for element in parent:
+            page = self._page  # where it begins: its text may go on behind the next break
             match local(element):
                 case "h":
                     level = element.get(f"{_TEXT}outline-level") or "1"
                     yield Piece(BlockKind.HEADING, self._text(element), int(level) if level.isdecimal() else 1,
-                                self._page)  # fmt: skip
+                                page)  # fmt: skip
                 case "p":
                     kind = BlockKind.LIST_ITEM if list_level else BlockKind.PARAGRAPH
-                    yield Piece(kind, self._text(element), list_level, self._page)
+                    yield Piece(kind, self._text(element), list_level, page)
                 case "list":
                     yield from self.pieces(element, list_level + 1)
                 case "table":
-                    yield table_piece(self._rows(element), page=self._page)
+                    yield table_piece(self._rows(element), page=page)
                 case "soft-page-break":
                     self._turn()
                 case name if name not in _SKIPPED:

@@ -33,7 +33,8 @@ def test_what_is_not_sent_or_left_out_is_named(monkeypatch: pytest.MonkeyPatch, 
     app = typer.Typer()
     app.command()(load)
     shown = CliRunner().invoke(app, [str(tmp_path), "--source", "handbook"])
-    assert shown.exit_code == 0
+    assert shown.exit_code == 1
+    assert "1 not sent again, all others answerable" in shown.output
     assert "left out: 7 (other kind of file): 0.png, 1.png, 2.png, 3.png, 4.png, … (all: --json)" in shown.output
     assert "left out: 1 (hidden): .git\n" in shown.output
     assert "not sent again a.pdf: malformed: truncated [here]" in shown.output

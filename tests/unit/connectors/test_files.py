@@ -82,17 +82,44 @@ def test_documents_are_found_with_their_relative_paths_and_the_rest_is_named(tmp
     assert {file.doc_id: file.content_type for file in found.files}["a/d.TXT"] == "text/plain"
 
 
-def test_a_file_without_a_suffix_is_text_if_it_begins_like_text(tmp_path: Path) -> None:
-    for name, body in (("README", "Ünïcode " * 2000), ("LICENSE", "words"), ("nothing", "")):
+def test_a_file_without_a_suffix_is_text_unless_it_holds_a_nul(tmp_path: Path) -> None:
+    for name, body in (("README", "Ünïcode " * 2000), ("nothing", "")):
         write(tmp_path, name, body)
+    (tmp_path / "LICENSE").write_bytes(b"caf\xe9")
     (tmp_path / "program").write_bytes(b"\x7fELF\x02\x01\x00\x00")
-    (tmp_path / "noise").write_bytes(b"\xff\xfe\xfd")
     found = scan(tmp_path)
     assert [(file.doc_id, file.content_type) for file in found.files] == [
         ("LICENSE", "text/plain"),
         ("README", "text/plain"),
+        ("nothing", "text/plain"),
     ]
-    assert found.skipped == {"other kind of file": ("noise", "nothing", "program")}
+    assert found.skipped == {"other kind of file": ("program",)}
+
+
+def test_odd_names_and_links_to_themselves_are_left_out_and_the_rest_is_found(tmp_path: Path) -> None:
+    write(tmp_path, ".millstream.yaml", 'rules: [{match: "**", url: "https://w.example/{path}"}]')
+    write(tmp_path, "good.md")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.md")).write_text("x")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    found = scan(tmp_path)
+    assert [file.doc_id for file in found.files] == ["good.md"]
+    assert found.skipped == {"name that is not UTF-8": ("caf?.md",), "not a file": ("loop",)}
+
+
+@pytest.mark.parametrize("name", ["README", "a.md"])
+def test_a_file_that_cannot_be_read_ends_the_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    write(tmp_path, name)
+
+    opened = Path.open
+
+    def denied(path: Path, *how: object, **named: object) -> object:
+        if path.name == name:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *how, **named)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(ConfigError, match=f"{name} cannot be read: Permission denied"):
+        scan(tmp_path)
 
 
 def test_a_rule_says_what_a_file_is_to_be_read_as(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ entries = st.builds(
     start=st.integers(0, 2**32 - 1),
     end=st.integers(0, 2**32 - 1),
     part=st.integers(0, 65_535),
-    page_breaks=st.lists(st.tuples(st.integers(0, 65_535), st.integers(1, 65_535)), max_size=3).map(tuple),
+    page_breaks=st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(1, 65_535)), max_size=3).map(tuple),
 )
 
 

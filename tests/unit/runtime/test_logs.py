@@ -185,6 +185,11 @@ def test_our_own_lines_and_those_with_an_error_are_all_told() -> None:
     assert [repeats(record), repeats(record)] == [True, True]
 
 
+def test_a_line_with_the_wrong_arguments_does_not_fail_its_caller() -> None:
+    record = logging.LogRecord("x", logging.ERROR, "", 0, "a %s", ("b", "c"), None)
+    assert logs.Repeats(Clock())(record)
+
+
 def test_only_so_many_different_lines_are_remembered() -> None:
     repeats = logs.Repeats(Clock())
     assert [said(repeats, f"line {number}") for number in range(1000)] == [f"line {number}" for number in range(1000)]

@@ -153,10 +153,24 @@ async def test_what_is_given_up_is_known_by_its_origin_until_it_is_redriven() ->
     )
     log = await letters_of(change_delivery(first, 1), change_delivery(second, 2))
 
-    def known() -> dict[str, str]:
-        return {name: line.reason for name, line in given_up(read_letters(log.records(DLQ))).items()}
+    def known() -> dict[str, tuple[int, bool]]:
+        found = given_up(read_letters(log.records(DLQ))).items()
+        return {name: (one.version.sequence, one.discarded) for name, one in found}
 
-    assert known() == {first.origin.reference: "parser_crashed", "b@1": "parser_crashed"}
+    assert known() == {first.origin.reference: (1, False), "b@1": (2, False)}
     await discard(log, select(log.records(DLQ), Selection(doc_id="a")), "never mind", AT)
     await redrive(log, select(log.records(DLQ), Selection(doc_id="b")), nothing_there, AT)
-    assert known() == {first.origin.reference: "parser_crashed"}
+    assert known() == {first.origin.reference: (1, True)}
+
+
+async def test_what_failed_again_before_its_letter_was_settled_is_given_up() -> None:
+    delivery = change_delivery(change(), 1)
+    log = await letters_of(delivery)
+    letters = select(log.records(DLQ), Selection())
+    await DeadLetters(log, topics(), "prepare", ManualClock()).put(delivery, ERROR, attempts=1)
+    await redrive(log, letters, nothing_there, AT)
+    assert len(given_up(read_letters(log.records(DLQ)))) == 1
+    row = document_row(change().document, 7, content_version=Version(1, 9, 0))
+    open_one = [one for one in select(log.records(DLQ), Selection()) if one.settled is None]
+    await redrive(log, open_one, nothing_there, AT, rows={change().document: row})
+    assert given_up(read_letters(log.records(DLQ))) == {}
