@@ -21,6 +21,10 @@ class BlockKind(StrEnum):
     CODE = "code"
 
 
+PageBreaks = tuple[tuple[int, int], ...]
+"""Where in a text other pages begin, in order: which character, which page."""
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A block before it has its place: what a parser hands to `assemble`."""
@@ -34,6 +38,7 @@ class Piece:
     """Tables: how many of the first lines name the columns."""
     part: int = 0
     """0: the document's own. n: of its n-th attachment."""
+    page_breaks: PageBreaks = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,14 @@ class Block:
     end: int
     header_lines: int = 0
     part: int = 0
+    page_breaks: PageBreaks = ()
+
+    @property
+    def page_starts(self) -> PageBreaks:
+        """Where in the document's text it and each page in it begins; nothing of what has no pages."""
+        if self.page is None:
+            return ()
+        return (self.start, self.page), *((self.start + at, page) for at, page in self.page_breaks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +99,8 @@ def assemble(
             text.append(gap)
             place += len(gap)
         end = place + len(piece.text)
-        blocks.append(
-            Block(piece.kind, piece.text, _level(piece), piece.page, place, end, piece.header_lines, piece.part)
-        )
+        level, rest = _level(piece), (piece.header_lines, piece.part, piece.page_breaks)
+        blocks.append(Block(piece.kind, piece.text, level, piece.page, place, end, *rest))
         text.append(piece.text)
         place = end
     return ParsedDocument(title, language, kind, "".join(text), tuple(blocks), tuple(parts))

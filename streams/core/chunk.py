@@ -9,11 +9,12 @@ document's title its outermost heading.
 
 import hashlib
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, count, groupby, pairwise
+from operator import itemgetter
 
 from schemas.errors import TooLargeError
 from schemas.records import PageBreak
@@ -80,7 +81,6 @@ class _Atom:
     start: int
     end: int
     tokens: int
-    page: int | None
     header: str = ""
     header_tokens: int = 0
     within: bool = False
@@ -149,8 +149,8 @@ class _Whole:
 
 
 def _page_starts(blocks: Sequence[Block]) -> list[tuple[int, int]]:
-    """Where each page begins: with the first block of it, of what has pages at all."""
-    known = [(block.start, block.page) for block in blocks if block.page is not None]
+    """Where each page begins, of what has pages at all."""
+    known = [start for block in blocks for start in block.page_starts]
     return known[:1] + [here for before, here in pairwise(known) if here[1] != before[1]]
 
 
@@ -178,16 +178,15 @@ class _Cutter:
                 first = atoms[0]
                 text = first.header + self._text[first.start : atoms[-1].end]
                 span = first.start, atoms[-1].end
-                breaks = tuple(self._page_breaks(*span, len(first.header)))
-                yield Chunk(next(ordinals), text, kept, first.page, *span, self._title, self._part, breaks)
+                page, breaks = self._pages(*span, len(first.header))
+                yield Chunk(next(ordinals), text, kept, page, *span, self._title, self._part, breaks)
 
-    def _page_breaks(self, start: int, end: int, header: int) -> Iterator[PageBreak]:
-        """Pages that begin with a block behind `start` and before `end`."""
-        begin = bisect_right(self._page_starts, start, key=lambda each: each[0])
-        for place, page in self._page_starts[begin:]:
-            if place >= end:
-                return
-            yield PageBreak(at=header + place - start, page=page)
+    def _pages(self, start: int, end: int, header: int) -> tuple[int | None, tuple[PageBreak, ...]]:
+        """The page of `start`, and those that begin behind it and before `end`."""
+        first = bisect_right(self._page_starts, start, key=itemgetter(0))
+        last = bisect_left(self._page_starts, end, key=itemgetter(0))
+        breaks = (PageBreak(at=header + place - start, page=page) for place, page in self._page_starts[first:last])
+        return self._page_starts[first - 1][1] if first else None, tuple(breaks)
 
     def _sections(self) -> list[Section]:
         """The sections; a word or two before the first heading ("Edit this page") are part of the first."""
@@ -298,9 +297,7 @@ class _Cutter:
         """Blocks that fit stay whole; a list that fits stays together; the others are cut by their kind."""
         for is_list, group in groupby(blocks, key=lambda block: block.kind is BlockKind.LIST_ITEM):
             members = list(group)
-            whole = (
-                self._whole(members[0].start, members[-1].end, members[0].page, room, room.target) if is_list else None
-            )
+            whole = self._whole(members[0].start, members[-1].end, room, room.target) if is_list else None
             if whole is not None:
                 yield whole
             else:
@@ -309,9 +306,7 @@ class _Cutter:
 
     def _block_atoms(self, block: Block, room: _Room, *, within: bool) -> Iterator[_Atom]:
         keeps = block.kind in (BlockKind.TABLE, BlockKind.CODE)
-        whole = self._whole(
-            block.start, block.end, block.page, room, room.limit if keeps else room.target, within=within
-        )
+        whole = self._whole(block.start, block.end, room, room.limit if keeps else room.target, within=within)
         if whole is not None:
             yield whole
         else:
@@ -321,17 +316,15 @@ class _Cutter:
         if block.kind is BlockKind.TABLE:
             return self._rows(block, room)
         separator = _LINE if block.kind is BlockKind.CODE else _SENTENCE
-        return self._parts(block.start, block.end, separator, block.page, room)
+        return self._parts(block.start, block.end, separator, room)
 
-    def _whole(
-        self, start: int, end: int, page: int | None, room: _Room, most: int, *, within: bool = False
-    ) -> _Atom | None:
+    def _whole(self, start: int, end: int, room: _Room, most: int, *, within: bool = False) -> _Atom | None:
         """The span as one atom, if it has at most so many tokens and is not too long in characters."""
         if end - start > room.characters:
             return None
         tokens = self._count(self._text[start:end])
         leads = self._text[end - 1] in ":："
-        return _Atom(start, end, tokens, page, within=within, leads=leads) if tokens <= most else None
+        return _Atom(start, end, tokens, within=within, leads=leads) if tokens <= most else None
 
     def _rows(self, block: Block, room: _Room) -> Iterator[_Atom]:
         """One atom a row; all but the first carry the column names, unless those take over a third of the room."""
@@ -341,27 +334,25 @@ class _Cutter:
         if tokens * 3 > room.limit:
             header, tokens = "", 0
         body = min(block.start + len(header), block.end)
-        yield from self._parts(block.start, body, _LINE, block.page, room)
+        yield from self._parts(block.start, body, _LINE, room)
         rows = room.less(tokens, len(header))
-        for atom in self._parts(body, block.end, _LINE, block.page, rows):
+        for atom in self._parts(body, block.end, _LINE, rows):
             yield replace(atom, header=header, header_tokens=tokens)
 
-    def _parts(
-        self, start: int, end: int, separator: re.Pattern[str], page: int | None, room: _Room
-    ) -> Iterator[_Atom]:
+    def _parts(self, start: int, end: int, separator: re.Pattern[str], room: _Room) -> Iterator[_Atom]:
         """Cut a span behind each separator; what is still too large is cut hard."""
         cuts = [match.end() for match in separator.finditer(self._text, start, end)]
         for left, right in pairwise([start, *cuts, end]):
             left, right = self._stripped(left, right)
             if left == right:
                 continue
-            whole = self._whole(left, right, page, room, room.limit)
+            whole = self._whole(left, right, room, room.limit)
             if whole is not None:
                 yield whole
             else:
-                yield from self._hard(left, right, page, room)
+                yield from self._hard(left, right, room)
 
-    def _hard(self, start: int, end: int, page: int | None, room: _Room) -> Iterator[_Atom]:
+    def _hard(self, start: int, end: int, room: _Room) -> Iterator[_Atom]:
         """Cut between words where there are any, else between word pieces, else between characters."""
         glued = False
         while start < end:
@@ -371,7 +362,7 @@ class _Cutter:
                 stop = space
             left, right = self._stripped(start, stop)
             if left < right:
-                yield _Atom(left, right, self._count(self._text[left:right]), page, glued=glued and left == start)
+                yield _Atom(left, right, self._count(self._text[left:right]), glued=glued and left == start)
             glued = right == stop
             start = stop
 

@@ -250,14 +250,16 @@ def _moved(blocks: Iterable[Block], redacted: Redacted) -> Iterator[Block]:
     ends = [edit.end for edit in redacted.edits]
 
     def after(place: int) -> int:
-        """Where a place that lies within no value is in the text after."""
+        """Where a place is in the text after; one within a value, where what stands for that begins."""
         number = bisect_right(ends, place)
+        if number < len(ends) and redacted.edits[number].start <= place:
+            return redacted.edits[number].new_start
         return place if number == 0 else redacted.edits[number - 1].new_end + place - ends[number - 1]
 
     for block in blocks:
         start, end = after(block.start), after(block.end)
-        text = redacted.text[start:end]
-        yield Block(block.kind, text, block.level, block.page, start, end, block.header_lines, block.part)
+        breaks = tuple((after(block.start + at) - start, page) for at, page in block.page_breaks)
+        yield replace(block, text=redacted.text[start:end], start=start, end=end, page_breaks=breaks)
 
 
 def _within_blocks(findings: Iterable[Finding], blocks: Sequence[Block]) -> Iterator[Finding]:

@@ -53,7 +53,10 @@ def _pieces(reading: Reading) -> Iterator[Piece]:
 
 def _plain(piece: Piece) -> Piece:
     text = plain(piece.text)
-    return piece if text == piece.text else replace(piece, text=text)
+    if text == piece.text:
+        return piece
+    breaks = tuple((len(plain(piece.text[:at])), page) for at, page in piece.page_breaks)
+    return replace(piece, text=text, page_breaks=breaks)
 
 
 def _code(language: str | None) -> str | None:

@@ -5,6 +5,7 @@ text's (page_edges.py). Pure: whatever reads pages hands its lines in.
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby, pairwise
 
 from streams.core.blocks import BlockKind, Piece
@@ -41,7 +42,8 @@ def pieces_of(pages: Sequence[Sequence[Line]]) -> list[Piece]:
             pieces.append(Piece(BlockKind.LIST_ITEM, _joined(run), 1, first.page))
         elif pieces and _goes_on(pieces[-1], first):
             before = pieces.pop()
-            pieces.append(Piece(before.kind, f"{before.text} {_joined(run)}", before.level, before.page))
+            breaks = (*before.page_breaks, (len(before.text) + 1, first.page))
+            pieces.append(replace(before, text=f"{before.text} {_joined(run)}", page_breaks=breaks))
         else:
             pieces.append(Piece(BlockKind.PARAGRAPH, _joined(run), page=first.page))
     return pieces
@@ -111,9 +113,10 @@ def _joined(run: Sequence[Line]) -> str:
 
 def _goes_on(before: Piece, line: Line) -> bool:
     """Whether a paragraph goes on from the page before."""
+    last = before.page_breaks[-1][1] if before.page_breaks else before.page
     return (
-        before.page is not None
-        and before.page < line.page
+        last is not None
+        and last < line.page
         and before.kind is not BlockKind.HEADING
         and before.text[-1:] not in ".!?:;…。！？"
         and line.text[:1].islower()

@@ -8,6 +8,7 @@ import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from schemas.errors import PermanentError, UnreadableError
 from schemas.records import Part
@@ -65,8 +66,8 @@ def decode_request(message: bytes) -> Request:
 def encode_document(sighted: Sighted) -> bytes:
     document = sighted.document
     blocks = [
-        [block.kind.value, block.level, block.page, block.start, block.end, block.header_lines, block.part]
-        for block in document.blocks
+        [each.kind.value, each.level, each.page, each.start, each.end, each.header_lines, each.part, each.page_breaks]
+        for each in document.blocks
     ]
     parts = [[part.title, part.kind] for part in document.parts]
     found = [_encoded(findings) for findings in (sighted.text, sighted.title, *sighted.sides)]
@@ -109,10 +110,7 @@ def decode_answer(message: bytes, sides: Sequence[str] = ()) -> Sighted:
             language,
             kind,
             text,
-            tuple(
-                Block(BlockKind(block_kind), text[start:end], level, page, start, end, header_lines, part)
-                for block_kind, level, page, start, end, header_lines, part in blocks
-            ),
+            tuple(_block(each, text) for each in blocks),
             parts,
             tuple(reason for reason in map(str, unread) if _REASON.fullmatch(reason)),
         )
@@ -127,6 +125,12 @@ def decode_answer(message: bytes, sides: Sequence[str] = ()) -> Sighted:
         )
     except (ValueError, TypeError, KeyError, RecursionError):
         raise UnreadableError("the parser's answer makes no sense", reason="parser_crashed") from None
+
+
+def _block(encoded: Sequence[Any], text: str) -> Block:
+    kind, level, page, start, end, header_lines, part, breaks = encoded
+    page_breaks = tuple((int(at), int(number)) for at, number in breaks)
+    return Block(BlockKind(kind), text[start:end], level, page, start, end, header_lines, part, page_breaks)
 
 
 def _findings(encoded: Sequence[Sequence[object]], text: str) -> Findings:

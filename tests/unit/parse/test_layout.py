@@ -138,6 +138,11 @@ def test_headings_that_are_numbered_like_pages_stay() -> None:
     ]
 
 
-def test_a_paragraph_goes_on_over_the_page() -> None:
-    pieces = pieces_of([[line("It goes on and", 0)], [line("on to its end.", 0, page=2)]])
-    assert [(piece.text, piece.page) for piece in pieces] == [("It goes on and on to its end.", 1)]
+def test_a_paragraph_goes_on_over_pages_and_knows_where_each_begins() -> None:
+    pages = ["It goes on and", "on and on", "to its end."]
+    (piece,) = pieces_of([[line(text, 0, page=number)] for number, text in enumerate(pages, 1)])
+    assert (piece.text, piece.page) == ("It goes on and on and on to its end.", 1)
+    assert [(piece.text[at:], page) for at, page in piece.page_breaks] == [
+        ("on and on to its end.", 2),
+        ("to its end.", 3),
+    ]

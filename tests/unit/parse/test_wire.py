@@ -41,6 +41,12 @@ def test_parts_survive_the_pipe_with_what_was_found_in_their_names() -> None:
     assert wire.decode_answer(wire.encode_document(sighted)) == sighted
 
 
+def test_page_breaks_survive_the_pipe() -> None:
+    piece = Piece(BlockKind.PARAGRAPH, "One and two.", page=1, page_breaks=((4, 2), (8, 3)))
+    document = assemble([piece], title=None, language=None, kind="pdf")
+    assert wire.decode_answer(wire.encode_document(Sighted(document))).document == document
+
+
 def test_reasons_survive_the_pipe_where_they_are_reasons() -> None:
     document = replace(assemble([], title=None, language=None, kind="eml"), unread=("malformed", "A text!", "empty"))
     assert wire.decode_answer(wire.encode_document(Sighted(document))).document.unread == ("malformed", "empty")

@@ -166,6 +166,18 @@ def test_a_break_is_found_behind_the_column_names_of_a_cut_table_and_within_a_li
     ]
 
 
+def test_chunks_of_a_paragraph_over_two_pages_are_each_of_the_page_they_begin_on() -> None:
+    text = sentences(30)
+    turn = text.index("s10 ")
+    chunks = cut(Piece(BlockKind.PARAGRAPH, text, page=4, page_breaks=((turn, 5),)))
+    for one in chunks:
+        assert one.page == (4 if one.start < turn else 5)
+        assert [(one.start + each.at, each.page) for each in one.page_breaks] == (
+            [(turn, 5)] if one.start < turn < one.end else []
+        )
+    assert {one.page for one in chunks} == {4, 5}
+
+
 def test_what_has_no_pages_has_no_breaks() -> None:
     assert [c.page_breaks for c in cut(paragraph("One."), paragraph("Two."))] == [()]
 

@@ -162,6 +162,28 @@ def test_blocks_stay_in_order_and_say_what_lies_at_their_place(parts, data: st.D
         assert len(after.blocks) == len(before.blocks)
 
 
+def test_page_breaks_move_along_with_the_text() -> None:
+    text = "Ask a@b.example or c@d.example for the rest."
+    breaks = ((text.index("or"), 2), (text.index("d.example"), 3), (text.index("for"), 4))
+    parsed = document(Piece(BlockKind.PARAGRAPH, "x@y.example"), Piece(BlockKind.PARAGRAPH, text, page_breaks=breaks))
+    found = [finding(parsed.text, value) for value in ("x@y.example", "a@b.example", "c@d.example")]
+    redacted, _ = redact_document(parsed, found, policy(EMAIL=Action.MASK), PSEUDONYM)
+    _, block = redacted.blocks
+    assert block.text == "Ask [EMAIL] or [EMAIL] for the rest."
+    assert [(block.text[at:], page) for at, page in block.page_breaks] == [
+        ("or [EMAIL] for the rest.", 2),
+        ("[EMAIL] for the rest.", 3),
+        ("for the rest.", 4),
+    ]
+
+
+def test_a_break_within_a_dropped_value_at_the_end_stays_within_the_block() -> None:
+    text = "Ask a@b.example"
+    parsed = document(Piece(BlockKind.PARAGRAPH, text, page_breaks=((10, 2),)))
+    redacted, _ = redact_document(parsed, [finding(text, "a@b.example")], policy(EMAIL=Action.DROP), PSEUDONYM)
+    assert all(0 <= at <= len(block.text) for block in redacted.blocks for at, _ in block.page_breaks)
+
+
 def test_a_block_of_which_nothing_is_left_is_gone() -> None:
     before = document(Piece(BlockKind.PARAGRAPH, "a@b.example"), Piece(BlockKind.PARAGRAPH, "Stays."))
     found = [finding(before.text, "a@b.example")]
