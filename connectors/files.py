@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import orjson
 
@@ -113,7 +114,9 @@ Progress = Callable[[int, int], None]
 
 
 def scan(folder: Path) -> Found:
-    """Walk a folder. Raises ConfigError with one line for what is not a folder, or for a broken sidecar."""
+    """Walk a folder. Raises ConfigError with one line for what is not a folder, for a broken sidecar, and for a file or
+    a folder that cannot be read.
+    """
     root = folder.resolve()
     if not root.is_dir():
         raise ConfigError(f"{folder} is not a folder")
@@ -135,7 +138,7 @@ def _walk(root: Path, sidecar: Sidecar, skipped: dict[str, list[str]]) -> Iterat
     def leave_out(path: Path, reason: str) -> None:
         skipped[reason].append(_doc_id(root, path).encode("utf-8", "replace").decode())
 
-    for where, folders, names in os.walk(root):
+    for where, folders, names in os.walk(root, onerror=_refuse):
         for name in sorted(folders):
             hidden = name.startswith(".")
             if hidden or Path(where, name).is_symlink():
@@ -195,13 +198,17 @@ def _found(path: Path, doc_id: str, content_type: str, sidecar: Sidecar) -> Foun
     return FoundFile(doc_id, path, content_type, described, reference)
 
 
+def _refuse(error: OSError, path: Path | None = None) -> NoReturn:
+    """What cannot be read ends the load: left out, its documents would be deleted."""
+    raise ConfigError(f"{path or error.filename} cannot be read: {error.strerror}") from None
+
+
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """A file that cannot be read ends the load: left out, its document would be deleted."""
     try:
         yield
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+        _refuse(error, path)
 
 
 def fingerprint(doc_id: str, body: bytes, described: Described) -> str:

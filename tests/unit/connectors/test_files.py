@@ -122,6 +122,20 @@ def test_a_file_that_cannot_be_read_ends_the_load(tmp_path: Path, monkeypatch: p
         scan(tmp_path)
 
 
+def test_a_folder_that_cannot_be_read_ends_the_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "closed/a.md")
+    listed = os.scandir
+
+    def denied(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(ConfigError, match="closed cannot be read: Permission denied"):
+        scan(tmp_path)
+
+
 def test_a_rule_says_what_a_file_is_to_be_read_as(tmp_path: Path) -> None:
     rules = (
         '{match: "**/*.log", content_type: text/plain}, {match: old.txt, content_type: "text/plain; charset=latin-1"}'
