@@ -21,7 +21,7 @@ def test_whatever_step_a_process_dies_or_sleeps_at_nothing_is_lost_doubled_or_se
     seen = Seen()
     with scene(tmp_path) as made:
         writers = writers_of(made, SEED, pause=1.5)
-        killer = Killer(made, SEED, slice_of(made, SEED), parts=PARTS, part_seconds=12.0, parts_once=True)
+        killer = Killer(made, SEED, slice_of(made, SEED), parts=PARTS, part_seconds=9.0, parts_once=True)
         with watching(made, writers, seen, SEED):
             with AtWork(writers) as at_work, killer:
                 eventually("every chosen step was reached", lambda: at_work.goes_on() and killer.is_done, 400.0)

@@ -228,7 +228,7 @@ def within(lanes: Sequence[Lane], points: str) -> list[Lane]:
 
 def slice_of(scene: Scene, seed: int) -> list[Lane]:
     """Some of the points, each once, for a run of a minute or two; every stage is among them."""
-    commits = (Point.TAKE_OVER_2, Point.TAKE_OVER_4, Point.COMMIT_3, Point.COMMIT_4, Point.COMMIT_5, Point.COMMIT_7)
+    commits = (Point.TAKE_OVER_4, Point.COMMIT_3, Point.COMMIT_4, Point.COMMIT_7)
     waves = {
         "prepare": (Point.PREPARE_2,),
         "hide": (Point.HIDE_2,),
@@ -239,7 +239,7 @@ def slice_of(scene: Scene, seed: int) -> list[Lane]:
     for lane in lanes:
         lane.turn = ""
         lane.waves, lane.once, lane.also = (waves.get(lane.process, commits),), True, None
-        lane.stops_every = 6 if lane.process == "apply" else 100
+        lane.stops_every = len(commits) if lane.process == "apply" else 100
     return lanes
 
 
