@@ -6,8 +6,12 @@ that for a success and count on from it: the first record of the batch lies at -
 a document's version, a token's, or a writer's epoch.
 """
 
-UNKNOWN = "it lies in the log at an unknown offset"
-"""What is known of a record whose offset is not true."""
+UNKNOWN = "it lies in the log at an unknown offset, if at all"
+"""What is known of a record whose offset is not true. Mostly it is there. But where the first batch of a partition that
+was created a moment ago is refused and the second is not, the broker takes the second for the first, and the repeated
+first for one that it knows: acknowledged, and lost (Kafka 4.3, seen in the log of a partition that began with the
+producer's sequence number 1).
+"""
 
 
 class ToldOffsets:

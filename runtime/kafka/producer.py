@@ -122,6 +122,6 @@ def _tell(
 def _append_error(topic: str, error: KafkaError | None) -> Exception:
     if error is not None and error.code() in _TOO_LARGE:
         return TooLargeError(f"the broker refuses a record of this size for {topic}")
-    # Without an error: a retry met its own first attempt (librdkafka #4438). The record is there, its place unknown.
+    # Without an error: a retry met its own first attempt (librdkafka #4438), or so the broker believes (told_offsets).
     reason = UNKNOWN if error is None else error.name()
     return TransientError(f"Kafka did not acknowledge a record for {topic}: {reason}")
