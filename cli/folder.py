@@ -77,9 +77,10 @@ async def _load(
     reader = Reader(index, SystemClock())
     try:
         rows = await reader.source_documents(source.owner, source.source)
-        plan = plan_load(found.files, _indexed(rows), prune=prune)
+        indexed = _indexed(rows)
+        plan = plan_load(found.files, indexed, prune=prune)
         letters = await asyncio.to_thread(_given_up, settings, source, rows) if plan.upserts else {}
-        plan = plan_load(found.files, _indexed(rows), prune=prune, given_up=letters)
+        plan = plan_load(found.files, indexed, prune=prune, given_up=letters) if letters else plan
         letters_from = await asyncio.to_thread(KafkaAdmin(settings).end_offsets, DLQ)
         with _bar(quiet) as bar:
             loaded = await _append(plan, source, settings, log, bar)

@@ -19,7 +19,7 @@ from typing import NoReturn
 import orjson
 
 from connectors.changes import Accepted, Event, Receipt, append_change, change_from
-from connectors.sidecar import SIDECAR, Described, Sidecar, read_sidecar
+from connectors.sidecar import SIDECAR, Described, read_sidecar
 from runtime.clock import Clock
 from runtime.log_port import Log
 from schemas.errors import ConfigError, PermanentError, TransientError
@@ -123,17 +123,22 @@ def scan(folder: Path) -> Found:
     sidecar = read_sidecar(root)
     skipped: dict[str, list[str]] = defaultdict(list)
     files: dict[str, FoundFile] = {}
-    for path, content_type in _walk(root, sidecar, skipped):
+    for path in _walk(root, skipped):
         doc_id = _doc_id(root, path)
+        described = sidecar.describe(doc_id)
+        content_type = _content_type(path, described)
+        if content_type is None:
+            skipped["other kind of file"].append(doc_id)
+            continue
         if doc_id in files:
             raise ConfigError(f"{doc_id}: two files have this name once normalised (NFC): rename one")
-        files[doc_id] = _found(path, doc_id, content_type, sidecar)
+        files[doc_id] = _found(path, doc_id, content_type, described)
     left_out = {reason: tuple(names) for reason, names in skipped.items()}
     return Found(tuple(files[doc_id] for doc_id in sorted(files)), left_out)
 
 
-def _walk(root: Path, sidecar: Sidecar, skipped: dict[str, list[str]]) -> Iterator[tuple[Path, str]]:
-    """Files that are documents, and what to send them as."""
+def _walk(root: Path, skipped: dict[str, list[str]]) -> Iterator[Path]:
+    """Files that may be documents."""
 
     def leave_out(path: Path, reason: str) -> None:
         skipped[reason].append(_doc_id(root, path).encode("utf-8", "replace").decode())
@@ -151,10 +156,8 @@ def _walk(root: Path, sidecar: Sidecar, skipped: dict[str, list[str]]) -> Iterat
                 continue
             if (reason := _why_not(root, path)) is not None:
                 leave_out(path, reason)
-            elif (content_type := _content_type(path, sidecar.describe(_doc_id(root, path)))) is None:
-                leave_out(path, "other kind of file")
             else:
-                yield path, content_type
+                yield path
 
 
 def _why_not(root: Path, path: Path) -> str | None:
@@ -188,8 +191,7 @@ def _content_type(path: Path, described: Described) -> str | None:
         return None if b"\0" in file.read(_LOOKED_AT) else "text/plain"
 
 
-def _found(path: Path, doc_id: str, content_type: str, sidecar: Sidecar) -> FoundFile:
-    described = sidecar.describe(doc_id)
+def _found(path: Path, doc_id: str, content_type: str, described: Described) -> FoundFile:
     with _readable(path):
         if described.event_time is None:
             modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)

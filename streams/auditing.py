@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import product
 
 import structlog
 
@@ -275,15 +276,15 @@ class Auditing(Background):
         if not await self._index.ready():
             return
         connection = self._index.connection
-        failed: MillstreamError | None = None
-        for span in (_NEWEST, RECENT):
-            for tenant in await self._newest.tenants():
-                if self._checked.get((tenant, span)) != connection:
-                    try:
-                        await self._settle(await self._newest.recent(tenant, span))
-                        self._checked[tenant, span] = connection
-                    except BrokenIndexError as error:  # one tenant's: the others are looked at all the same
-                        failed = error
+        failed: BrokenIndexError | None = None
+        for span, tenant in product((_NEWEST, RECENT), await self._newest.tenants()):
+            if self._checked.get((tenant, span)) == connection:
+                continue
+            try:
+                await self._settle(await self._newest.recent(tenant, span))
+                self._checked[tenant, span] = connection
+            except BrokenIndexError as error:  # one tenant's: the others are looked at all the same
+                failed = error
         if failed is not None:
             raise failed
 

@@ -1,7 +1,6 @@
 """What every stage is built of: its dead letters, its Faust app with the window in it, its process."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from runtime.clock import Clock
 from runtime.log_port import Log
@@ -13,7 +12,6 @@ from streams.app import StageApp, build_app
 from streams.core.letter_limit import LetterLimit
 from streams.dead_letters import DeadLetters
 from streams.process import Activity, Hook, StageProcess
-from streams.startup import tell_of_expired
 from streams.window import Delivery, OnAck, Window, Work
 
 CAPTURE = "capture"
@@ -74,7 +72,6 @@ def stage_process(
     stops: Sequence[Hook],
 ) -> StageProcess:
     """What runs an app; `starts` in order before it, `stops` in order after it."""
-    group = app.conf.id.removeprefix(settings.kafka_topic_prefix)
     return StageProcess(
         stage=stage,
         app=app,
@@ -83,6 +80,6 @@ def stage_process(
         metrics_port=settings.metrics_port,
         clock=clock,
         activity=activity,
-        starts=(partial(tell_of_expired, settings, group, topic, metrics), *starts),
+        starts=starts,
         stops=stops,
     )

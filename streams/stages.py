@@ -5,6 +5,7 @@ carries what it runs (prepare no store, apply no model and no parser).
 import asyncio
 import os
 from collections.abc import Iterator
+from functools import partial
 
 from runtime.aio_kafka import LogProducer
 from runtime.clock import SystemClock
@@ -23,7 +24,7 @@ from streams.journal import Journal
 from streams.parse.limits import Limits
 from streams.process import Activity, Runs, StageProcess
 from streams.stage_parts import APPLY, CAPTURE, HIDE, PREPARE, open_letters, stage_app, stage_process
-from streams.startup import check_generation, check_topics
+from streams.startup import check_generation, check_topics, tell_of_expired
 
 _PARSERS = 2
 """So that a document that takes long to read does not hold back the others."""
@@ -93,9 +94,12 @@ async def _lane(
     letters = open_letters(settings, log, topics, CAPTURE, clock, lambda: app.window.finished)
     journal = Journal(CAPTURE, metrics, clock)
     work = capture_agent(capturer, letters, journal, metrics, lambda: lane.stop.set())
-    app = stage_app(settings, capture_group(source.name), topic, work, is_barrier=is_barrier)
+    group = capture_group(source.name)
+    app = stage_app(settings, group, topic, work, is_barrier=is_barrier)
+    # Of the topics that stages read, this one alone has a retention.
+    starts = (partial(tell_of_expired, settings, group, topic, metrics), producer.start)
     stops = (producer.stop, rows.close)
-    lane = stage_process(settings, name, topic, app, metrics, clock, activity, (producer.start,), stops)
+    lane = stage_process(settings, name, topic, app, metrics, clock, activity, starts, stops)
     return lane
 
 

@@ -20,7 +20,7 @@ from confluent_kafka.admin._topic import TopicDescription
 from confluent_kafka.cimpl import NewTopic
 
 from runtime.kafka.config import QUIET, client_config
-from runtime.kafka.errors import NoLeaderError, told, told_of
+from runtime.kafka.errors import told, told_of, until_led
 from runtime.kafka.offsets import Offsets
 from runtime.settings import Settings
 from runtime.topic_plan import ChangeConfig, CreateTopic, TopicPlan, TopicState, plan_topics
@@ -29,7 +29,7 @@ from schemas.topics import ConcreteTopic
 
 T = TypeVar("T")
 
-_PAUSE_SECONDS = 0.02
+_METADATA_PAUSE_SECONDS = 0.02
 _HAS_MEMBERS = frozenset(
     {KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP, KafkaError.GROUP_SUBSCRIBED_TO_TOPIC}
 )
@@ -137,14 +137,7 @@ class KafkaAdmin:
         """Let a group that has no members begin at these offsets; a group that has some keeps what it has. A broker
         that does not know the group's coordinator yet is asked again. Raises TransientError, ConfigError.
         """
-        deadline = time.monotonic() + self._seconds
-        while True:
-            try:
-                return self._set_group_offsets(group, topic, offsets)
-            except NoLeaderError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(_PAUSE_SECONDS)
+        until_led(lambda: self._set_group_offsets(group, topic, offsets), self._seconds)
 
     def _set_group_offsets(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
         wanted = [TopicPartition(self._prefix + topic, number, offset) for number, offset in offsets.items()]
@@ -188,7 +181,7 @@ class KafkaAdmin:
         while missing := sorted(set(names) - set(self._describe(names))):
             if time.monotonic() > deadline:
                 raise TransientError(f"topic {missing[0]} was created but no broker knows it yet: try again")
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(_METADATA_PAUSE_SECONDS)
 
     def _change(self, action: ChangeConfig) -> ConfigResource:
         entries = [

@@ -1,9 +1,16 @@
 """What librdkafka's errors mean to a caller."""
 
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
 from confluent_kafka import KafkaError, KafkaException
 
 from schemas.errors import ConfigError, TransientError
 
+T = TypeVar("T")
+
+_PAUSE_SECONDS = 0.02
 _NO_LEADER = frozenset(
     {
         KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -47,3 +54,17 @@ def told_of(cause: KafkaError) -> Exception:
     if is_of_connections or cause.retriable() or cause.code() == KafkaError.REQUEST_TIMED_OUT:
         return TransientError(f"Kafka did not answer: {cause.name()}")
     return ConfigError(f"Kafka refuses: {cause.name()} {cause.str()}")
+
+
+def until_led(ask: Callable[[], T], seconds: float) -> T:
+    """What `ask` returns, asked again for so long while a partition of a new topic has no leader yet, a group no
+    coordinator, or another one than a moment ago. Blocks. Raises what `ask` does.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return ask()
+        except NoLeaderError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)

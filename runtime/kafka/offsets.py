@@ -5,20 +5,18 @@ ends its whole process by an assertion or SIGSEGV (librdkafka's issue 4605; seen
 """
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from runtime.kafka.config import QUIET, client_config
-from runtime.kafka.errors import NoLeaderError, told, told_of
+from runtime.kafka.errors import NoLeaderError, told, told_of, until_led
 from runtime.settings import Settings
 from schemas.errors import ConfigError, TransientError
 
 T = TypeVar("T")
 
-_PAUSE_SECONDS = 0.02
 _NOBODY = "millstream-tools"
 
 
@@ -62,16 +60,8 @@ class Offsets:
         return self._settings.kafka_topic_prefix + topic
 
     def _asked(self, group: str, ask: Callable[[Consumer], T]) -> T:
-        """Again while a partition of a new topic has no leader yet, or another one than a moment ago."""
-        deadline = time.monotonic() + self._seconds
         with self._one_at_a_time:
-            while True:
-                try:
-                    return self._ask(group, ask)
-                except NoLeaderError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(_PAUSE_SECONDS)
+            return until_led(lambda: self._ask(group, ask), self._seconds)
 
     def _ask(self, group: str, ask: Callable[[Consumer], T]) -> T:
         consumer = self._consumers[group] = self._consumers.get(group) or self._open(group)

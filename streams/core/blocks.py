@@ -99,8 +99,10 @@ def assemble(
             text.append(gap)
             place += len(gap)
         end = place + len(piece.text)
-        level, rest = _level(piece), (piece.header_lines, piece.part, piece.page_breaks)
-        blocks.append(Block(piece.kind, piece.text, level, piece.page, place, end, *rest))
+        of_table, breaks = piece.header_lines, piece.page_breaks
+        blocks.append(
+            Block(piece.kind, piece.text, _level(piece), piece.page, place, end, of_table, piece.part, breaks)
+        )
         text.append(piece.text)
         place = end
     return ParsedDocument(title, language, kind, "".join(text), tuple(blocks), tuple(parts))

@@ -103,20 +103,24 @@ def _assembled(
         attached += reading.attached
         unread += reading.unread
     for part in others:
-        try:
-            reading = inner(part.body, part.content_type, part.name)
-        except PermanentError as error:
-            if error.reason in _OF_THE_WHOLE:
-                raise
-            # The message is still worth having.
-            reading = Reading([], unread=[error.reason])
+        reading = _read(part, inner)
         found = _attached(part, reading)
         attached += found
-        unread += reading.unread or ([] if found else ["empty"])
+        why = reading.unread if found or reading.unread else ["empty"]
+        unread += why
         if not found:
-            why = (*reading.unread, "empty")[0]
-            pieces.append(Piece(BlockKind.PARAGRAPH, f"Attachment: {_name(part)} (not read: {why})"))
+            pieces.append(Piece(BlockKind.PARAGRAPH, f"Attachment: {_name(part)} (not read: {why[0]})"))
     return Reading(pieces, " ".join((subject or "").split()) or None, attached=attached, unread=unread)
+
+
+def _read(part: _Part, inner: ReadInner) -> Reading:
+    """An attachment. One that cannot be read is nothing but the reason: the message is still worth having."""
+    try:
+        return inner(part.body, part.content_type, part.name)
+    except PermanentError as error:
+        if error.reason in _OF_THE_WHOLE:
+            raise
+        return Reading([], unread=[error.reason])
 
 
 def _attached(part: _Part, reading: Reading) -> list[Attached]:

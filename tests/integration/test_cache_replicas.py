@@ -14,9 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from aiokafka import TopicPartition as AIOKafkaTopicPartition
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
+from aiokafka import TopicPartition
 
 from cli.installing import install
 from index.embedding.fastembed_model import FastembedEmbedder, load_embedder
@@ -41,6 +39,7 @@ from serving.core.threshold import Thresholds
 from serving.limit import Limits
 from serving.wiring import Outside, build_api
 from streams.commit_log import LogCommits
+from tests.integration.expiry import expire
 from tests.integration.streams_bench import SOURCE, SOURCES, TENANT
 
 pytestmark = [pytest.mark.parts, pytest.mark.timeout(240)]
@@ -292,8 +291,8 @@ async def test_records_that_are_gone_before_they_were_read_are_lost_not_skipped(
 
     for _ in range(3):
         await log.append(COMMITS, partition, "acme", b"2")
-    await asyncio.to_thread(_cut, settings, partition)
-    late = AIOKafkaTopicPartition(settings.kafka_topic_prefix + COMMITS, partition)
+    await asyncio.to_thread(expire, settings, COMMITS, partition)
+    late = TopicPartition(settings.kafka_topic_prefix + COMMITS, partition)
     tail = KafkaTail(settings, COMMITS, topics.partitions(COMMITS), wait_seconds=0.1)
     await tail.start()
     assert tail._consumer is not None
@@ -309,11 +308,3 @@ async def _next(tail: KafkaTail) -> Sequence[StoredRecord]:
         found = await tail.read()
         if found:
             return found
-
-
-def _cut(settings: Settings, partition: int) -> None:
-    """Remove every record that lies in the partition."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
-    topic = TopicPartition(settings.kafka_topic_prefix + COMMITS, partition, -1)
-    for done in admin.delete_records([topic]).values():
-        done.result(10)

@@ -3,14 +3,13 @@
 import asyncio
 
 import pytest
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from runtime.kafka import KafkaAdmin, Producer
 from runtime.metrics import ALERTS, Metrics
 from runtime.settings import Settings
 from schemas.topics import ConcreteTopic
 from streams.startup import tell_of_expired
+from tests.integration.expiry import expire
 
 pytestmark = pytest.mark.parts
 
@@ -26,7 +25,8 @@ async def test_records_that_expired_unread_are_an_alert(stack_settings: Settings
     await producer.close()
     await asyncio.to_thread(admin.set_group_offsets, "late", TOPIC, {0: 1, 1: 4})
     await asyncio.to_thread(admin.set_group_offsets, "in-time", TOPIC, {0: 4})
-    await asyncio.to_thread(_expire, stack_settings, upto=4)
+    for partition in (0, 1):
+        await asyncio.to_thread(expire, stack_settings, TOPIC, partition, upto=4)
 
     assert await asyncio.to_thread(admin.expired, "late", TOPIC) == {0: 3}
     for group, alerts in (("late", 1), ("in-time", 0), ("new", 0)):
@@ -40,10 +40,3 @@ async def test_a_start_does_not_wait_for_a_kafka_that_is_away(stack_settings: Se
     away = stack_settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
     await tell_of_expired(away, "late", TOPIC, metrics)
     assert metrics.value(ALERTS, alert="records_expired") == 0
-
-
-def _expire(settings: Settings, upto: int) -> None:
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
-    name = settings.kafka_topic_prefix + TOPIC
-    for done in admin.delete_records([TopicPartition(name, partition, upto) for partition in (0, 1)]).values():
-        done.result(10)

@@ -42,6 +42,8 @@ class Plan:
     part_seconds: float = 55.0
     points: str = ""
     """Only steps whose names begin so are ordered."""
+    gap: float = 0.0
+    """Seconds of peace for the writers after each of their deaths."""
     beside: tuple[str, ...] = ("apply", "apply", "prepare", "hide")
     """Stages that have one more process each, beside the launcher's."""
 
@@ -52,7 +54,7 @@ def run(folder: Path, plan: Plan, say: Say) -> tuple[Mapping[str, object], bool]
     with scene(folder, beside=plan.beside) as made:
         say("the installation runs")
         writers = writers_of(made, plan.seed, plan.pause)
-        lanes = within(lanes_of(made, plan.seed, plan.seconds), plan.points)
+        lanes = within(lanes_of(made, plan.seed, plan.seconds, plan.gap), plan.points)
         killer = Killer(made, plan.seed, lanes, part_seconds=plan.part_seconds)
         seen = Seen()
         with watching(made, writers, seen, plan.seed):
@@ -64,7 +66,8 @@ def run(folder: Path, plan: Plan, say: Say) -> tuple[Mapping[str, object], bool]
         checked = outcome.compared_twice(made, writers, killer.store_kills, say)
         found = outcome.summary(made, writers, killer, seen, checked, time.monotonic() - started)
     command = f"kills --seconds {plan.seconds:g} --seed {plan.seed} --part-seconds {plan.part_seconds:g}"
-    return {"command": command + (f" --points {plan.points}" if plan.points else ""), **found}, outcome.is_clean(found)
+    command += f" --pause {plan.pause:g}" + (f" --points {plan.points}" if plan.points else "")
+    return {"command": command + (f" --gap {plan.gap:g}" if plan.gap else ""), **found}, outcome.is_clean(found)
 
 
 def _let_run(

@@ -184,17 +184,19 @@ class Lane:
             order.withdraw(self.process, point)
 
 
-def lanes_of(scene: Scene, seed: int, seconds: float = 0.0) -> list[Lane]:
-    """The writers of the index, and each other stage of the launcher's: its points in turn, for so many seconds."""
+def lanes_of(scene: Scene, seed: int, seconds: float = 0.0, gap: float = 0.0) -> list[Lane]:
+    """The writers of the index, and each other stage of the launcher's: its points in turn, for so many seconds. With
+    a `gap`, writers die one at a time and are left in peace for so many seconds after it.
+    """
 
     def dice(name: str) -> random.Random:
         return random.Random(f"{seed}:{name}")
 
     def writers(name: str, points: tuple[Point, ...], **how: Any) -> Lane:
-        return Lane(scene.beside, "apply", (points,), dice(name), gap=0.2, also=scene.launched, **how)
+        return Lane(scene.beside, "apply", (points,), dice(name), gap=gap or 0.2, also=scene.launched, **how)
 
     lanes = [
-        writers("soon", _SOON, width=3, stops_every=7, turn="soon"),
+        writers("soon", _SOON, width=1 if gap else 3, stops_every=7, turn="soon"),
         writers("begins", _BEGINS, spacing=seconds / (_TIMES * len(_BEGINS)), patience=300.0, also_after=60.0),
         writers("sweeps", _SWEEPS_ON, width=len(_SWEEPS_ON), patience=300.0, also_after=30.0, turn="sweeps"),
     ]
@@ -228,7 +230,7 @@ def within(lanes: Sequence[Lane], points: str) -> list[Lane]:
 
 def slice_of(scene: Scene, seed: int) -> list[Lane]:
     """Some of the points, each once, for a run of a minute or two; every stage is among them."""
-    commits = (Point.TAKE_OVER_4, Point.COMMIT_3, Point.COMMIT_4, Point.COMMIT_7)
+    commits = (Point.TAKE_OVER_2, Point.TAKE_OVER_4, Point.COMMIT_3, Point.COMMIT_4, Point.COMMIT_5, Point.COMMIT_7)
     waves = {
         "prepare": (Point.PREPARE_2,),
         "hide": (Point.HIDE_2,),
