@@ -161,7 +161,7 @@ class _Reading:
         """Disconnect."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await consumer.stop()
+            await _stopped(consumer)
 
     async def _connected(self, partitions: Sequence[TopicPartition]) -> AIOKafkaConsumer:
         """A new consumer of these partitions. Raises TransientError."""
@@ -270,6 +270,18 @@ class KafkaShare(_Reading):
             await self._consumer.commit({self._at(number): offset for number, offset in offsets.items()})
         except KafkaError as error:
             raise TransientError(f"{self._topic} is not acknowledged: {type(error).__name__}") from None
+
+
+async def _stopped(consumer: AIOKafkaConsumer) -> None:
+    """aiokafka cancels what it fetches with, and hands that cancellation on where one of them rests after a failure:
+    whoever stops a consumer would be taken for cancelled himself, and its connections would stay open.
+    """
+    stopping = asyncio.create_task(consumer.stop())
+    await asyncio.wait([stopping])
+    if stopping.cancelled():
+        await consumer._client.close()
+    else:
+        stopping.result()
 
 
 def _consumer(settings: Settings, *, group: str | None, reset: str) -> AIOKafkaConsumer:

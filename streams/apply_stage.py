@@ -30,6 +30,7 @@ from streams.generations import read_catalogue
 from streams.groups import apply_group, hides_group
 from streams.heal import Healer
 from streams.hide_feed import HideFeed
+from streams.hide_watch import HideWatch
 from streams.history import TenantHistory
 from streams.journal import Journal
 from streams.keeping import Keeper
@@ -130,10 +131,19 @@ async def build_apply(settings: Settings, metrics: Metrics, clock: Clock) -> Sta
         failed=sweep_failed,
         crash=app.crash_soon,
     )
+    admin = KafkaAdmin(settings)
+    hide_watch = HideWatch(
+        lambda: admin.lag(hides_group(index.identity), HIDES),
+        lambda: feed.applied,
+        app.assigned,
+        activity,
+        clock,
+        app.crash_soon,
+    )
     restoration = Restoration(
         index,
         partial(read_catalogue, settings),
-        KafkaAdmin(settings),
+        admin,
         topics,
         log,
         now=clock.now,
@@ -145,10 +155,11 @@ async def build_apply(settings: Settings, metrics: Metrics, clock: Clock) -> Sta
     async def close_reader() -> None:
         await asyncio.to_thread(records.close)
 
-    starts: list[Hook] = [producer.start, keeping.start, feed.start, keeper.start, telling.start]
+    starts: list[Hook] = [producer.start, keeping.start, feed.start, hide_watch.start, keeper.start, telling.start]
     stops: list[Hook] = [
         keeping.stop,
         keeper.stop,
+        hide_watch.stop,
         feed.stop,
         telling.stop,
         offsets.flush,

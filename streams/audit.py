@@ -162,10 +162,13 @@ class Audit:
     async def cycle(self) -> list[Finding]:
         """Everything once, but for index.commits."""
         self.tally = Tally()
-        view = await self._log_or_none()
+        # Tenants come and go while the log is read: of one that is whose only for some of it, half would be missing.
+        tenants = await self.tenants()
+        view = await self._log_or_none(tenants)
         candidates = _Candidates()
-        for tenant in await self.tenants():
-            candidates.add(await self._tenant(tenant, view))
+        for tenant in tenants:
+            if self._scope.owned(tenant):
+                candidates.add(await self._tenant(tenant, view))
         confirmed = await self._confirmed(candidates, view)
         return confirmed if view is None else [*confirmed, *self._silent(view)]
 
@@ -251,21 +254,24 @@ class Audit:
         places = await self._paced(self._index.places(head.tenant, after=seq - 1, at_most=seq))
         return any(Published(head).is_valid(place) for place in places)
 
-    async def _log_or_none(self) -> _View | None:
+    async def _log_or_none(self, tenants: Collection[Tenant]) -> _View | None:
         """The store can be compared with itself while the log cannot be read, or has not been applied."""
         try:
-            return await self._read_log()
+            return await self._read_log(tenants)
         except TransientError as error:
             self.tally.not_compared = str(error)
             return None
 
-    async def _read_log(self) -> _View:
+    async def _read_log(self, tenants: Collection[Tenant]) -> _View:
         """Waits until the index has applied what is read. Raises TransientError where it does not within a minute."""
         self.tally.step = "log"
         ends = await asyncio.to_thread(self._log.prepared)
         mutations = await asyncio.to_thread(self._log.mutation_ends)
         changes = Changes(ends=ends)
-        await asyncio.to_thread(lambda: changes.take(self._tallied(self._log.changes()), self._is_owned))
+        looked_at = frozenset(tenants)
+        await asyncio.to_thread(
+            lambda: changes.take(self._tallied(self._log.changes()), lambda document: document.tenant in looked_at)
+        )
         letters = await asyncio.to_thread(lambda: [letter.letter for letter in read_letters(self._log.letters())])
         await self._until_applied(mutations)
         return _View(
@@ -278,9 +284,6 @@ class Audit:
                 if one.origin.topic not in (CHANGES, DLQ) and one.tenant and one.source and one.doc_id
             ),
         )
-
-    def _is_owned(self, document: Document) -> bool:
-        return self._scope.owned(document.tenant)
 
     def _tallied(self, records: Iterable[StoredRecord]) -> Iterator[StoredRecord]:
         for record in records:

@@ -3,6 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 
+from runtime.cancellation import no_stray_cancellation
 from streams.window import Crash
 
 
@@ -29,6 +30,7 @@ class Background(ABC):
 
     async def _guarded(self) -> None:
         try:
-            await self._run()
+            with no_stray_cancellation():
+                await self._run()
         except Exception as error:  # noqa: BLE001 - the one place where the unexpected ends the process
             self._crash(error)

@@ -42,6 +42,8 @@ class HideFeed(Background):
         self._assigned = assigned
         self._lease = lease
         self._acknowledged: Mapping[int, int] = {}
+        self.applied = 0
+        """How often hides were done with, in their order, since the process started."""
 
     async def _run(self) -> None:
         while True:
@@ -57,7 +59,7 @@ class HideFeed(Background):
         async def work(delivery: Delivery, _own: Lease) -> None:
             await self._work(delivery, lease)
 
-        window = Window(work, self._crash, records=2 * _UNDER_WAY, max_bytes=_BYTES)
+        window = Window(work, self._crash, records=2 * _UNDER_WAY, max_bytes=_BYTES, on_ack=self._count)
         self._acknowledged = {}
         try:
             await self._share.start(partitions)
@@ -81,6 +83,9 @@ class HideFeed(Background):
             if lease.is_ending:
                 return
             await window.put(delivery)
+
+    def _count(self, _partition: int, _offset: int) -> None:
+        self.applied += 1
 
     async def _acknowledge(self, window: Window) -> None:
         positions = dict(window.positions)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Set
 
 from index.port import VersionedIndex
+from runtime.cancellation import no_stray_cancellation
 from runtime.faults import Point, reach
 from schemas.errors import MillstreamError, TransientError
 from streams.background import Background
@@ -38,9 +39,10 @@ class StoreOffsets:
 
     async def _run(self) -> None:
         try:
-            while self._newest:
-                await self.flush()
-                await asyncio.sleep(self._seconds)
+            with no_stray_cancellation():
+                while self._newest:
+                    await self.flush()
+                    await asyncio.sleep(self._seconds)
         except Exception as error:  # noqa: BLE001 - handed on: it ends the process
             self._on_error(error)
         finally:

@@ -17,6 +17,7 @@ from typing import Protocol
 from index.outcomes import Outcome, Waiting
 from index.rows import Item, PositionedHide, PositionedMutation
 from index.sweeper import BUSY_SECONDS, IDLE_SECONDS, Swept
+from runtime.cancellation import no_stray_cancellation
 from schemas.errors import MillstreamError, PermanentError, UnknownTenantError
 from schemas.identity import Document
 from streams.core.retry import CommitSingly, Crash, DeadLetter, Failures, RetrySame, Wait, decide
@@ -280,7 +281,8 @@ class TenantQueue:
 
     async def _hand_over(self, batch: Sequence[Entry]) -> None:
         try:
-            await self._settle(batch)
+            with no_stray_cancellation():
+                await self._settle(batch)
         except Exception as error:  # noqa: BLE001 - handed to the records that wait; there it ends the process
             for entry in batch:
                 if not entry.done.done():

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from runtime.cancellation import no_stray_cancellation
 from runtime.clock import is_set_within
 from runtime.log_port import Headers
 from schemas.identity import ACL_SUFFIX
@@ -143,7 +144,8 @@ class Window:
 
     async def _run(self, delivery: Delivery, order: PartitionOrder, lease: Lease) -> None:
         try:
-            await self._work(delivery, lease)
+            with no_stray_cancellation():
+                await self._work(delivery, lease)
         except LeaseEndedError:
             return
         except Exception as error:  # noqa: BLE001 - the one place where the unexpected ends the process

@@ -1,5 +1,7 @@
 """A share of a topic, on Kafka and its twin: from where the group acknowledged to, and the given partitions alone."""
 
+import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 
@@ -101,3 +103,25 @@ async def test_a_share_that_starts_again_reads_again_what_was_not_acknowledged(p
     await share.start([0])
     assert await read(share, 2) == ["a", "b"]
     await share.stop()
+
+
+async def test_a_share_that_stops_while_it_rests_after_a_failure_disconnects_and_starts_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a process that slept past its session: what it asked for has expired, and its partitions are others'."""
+    monkeypatch.setattr("runtime.aio_kafka._ANSWER_MS", 600)
+    await place.append(0, "a")
+    share = place.open_share()
+    await share.start([0])
+    assert await read(share, 1) == ["a"]
+    before = asyncio.all_tasks()
+    for pause in (0.005, 0.02, 0.05):
+        await share.read()
+        time.sleep(0.7)  # the whole process
+        await asyncio.sleep(pause)
+        await share.stop()
+        await share.start([0])
+        assert await read(share, 1) == ["a"]
+    await share.stop()
+    await asyncio.sleep(0.1)
+    assert [task for task in asyncio.all_tasks() - before if "aiokafka" in repr(task.get_coro())] == []

@@ -40,6 +40,30 @@ async def test_an_audit_ends_although_the_head_runs_ahead_of_it(world: World, mo
     assert {one.kind for one in await audit.cycle()} <= {Kind.LOST_COMMIT, Kind.MISSING_ROW}
 
 
+async def test_a_tenant_that_is_anothers_for_a_moment_while_the_log_is_read_is_no_finding(world: World) -> None:
+    times = 0
+
+    def owned(_tenant: Tenant) -> bool:
+        nonlocal times
+        times += 1
+        return times == 1 or times > 3
+
+    assert await world.found(owned=owned) == []
+
+
+async def test_a_tenant_that_becomes_anothers_is_not_looked_at(world: World) -> None:
+    times = 0
+
+    def owned(_tenant: Tenant) -> bool:
+        nonlocal times
+        times += 1
+        return times == 1
+
+    audit = world.audit(owned=owned)
+    assert await audit.cycle() == []
+    assert audit.tally.documents == 0
+
+
 async def test_what_is_written_between_the_steps_of_a_second_look_is_no_finding(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

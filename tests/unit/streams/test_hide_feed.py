@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from runtime.cancellation import StrayCancellationError
 from runtime.log_port import MemoryLog, MemoryShare
 from schemas.errors import TransientError
 from schemas.topics import HIDES
@@ -137,6 +138,19 @@ async def test_what_nobody_planned_for_ends_the_process() -> None:
     async with bench.running():
         await until(lambda: bench.crashes == [bench.failing])
     assert bench.acknowledged in ({}, {0: 0})
+
+
+async def test_a_cancellation_that_nobody_meant_for_it_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    share = MemoryShare(bench.log, HIDES, bench.acknowledged)
+
+    async def read() -> object:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(share, "read", read)
+    async with bench.running(share):
+        await until(lambda: len(bench.crashes) == 1)
+    assert isinstance(bench.crashes[0], StrayCancellationError)
 
 
 async def test_a_broker_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

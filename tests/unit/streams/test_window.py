@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.cancellation import StrayCancellationError
 from schemas.records import Coordinates
 from streams.window import Delivery, Lease, LeaseEndedError, Window
 
@@ -222,3 +223,15 @@ async def test_a_barrier_runs_alone_in_its_partition() -> None:
     assert bench.started == [0, 7, 1, 2]
     await bench.open(2)
     assert bench.acked == [0, 1, 2]
+
+
+async def test_work_whose_wait_is_cancelled_by_others_ends_the_process() -> None:
+    bench = Bench()
+    window = bench.window()
+    await window.put(bench.delivery(0))
+    await settled()
+    bench.gates[0].cancel()
+    await settled()
+    (crash,) = bench.crashes
+    assert isinstance(crash, StrayCancellationError)
+    assert bench.acked == []
