@@ -51,7 +51,7 @@ test-fast: setup ## unit tests: pure, no sockets, under a minute
 	$(BIN)/pytest tests/unit
 
 .PHONY: test
-test: setup ## every test, on the real parts
+test: setup ## every test but those of `make soak`, on the real parts
 	$(BIN)/pytest tests -n 2 --dist loadfile
 
 .PHONY: soak

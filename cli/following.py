@@ -10,12 +10,10 @@ from schemas.errors import ConfigError
 
 _POLL_SECONDS = 0.2
 
-_WRITES_TO = {
-    **{stage: f"streams-{stage}" for stage in ("prepare", "apply", "hide")},
-    "ingest": "webhook",
-    "api": "serving",
-}
-"""Our own processes name their structured logs after the program, and the launcher after what it is for."""
+_WRITES_TO = {"ingest": "webhook", "api": "serving"}
+"""Our own processes name their structured logs after the program, and the launcher after what it is for; a stage's
+begins with `streams-`.
+"""
 
 
 def print_log(name: str, lines: int, *, follow: bool) -> None:
@@ -34,9 +32,9 @@ def print_log(name: str, lines: int, *, follow: bool) -> None:
 
 def _log_file(name: str) -> Path:
     status = read_status(state_dir())
-    structured = Path(status.state_dir) / "logs" / f"{_WRITES_TO.get(name, name)}.log"
-    unit = status.unit(name)
-    candidates = [structured, *([Path(unit.log)] if unit is not None else [])]
+    logs, unit = Path(status.state_dir) / "logs", status.unit(name)
+    structured = [logs / f"{program}.log" for program in (_WRITES_TO.get(name, f"streams-{name}"), name)]
+    candidates = [*structured, *([Path(unit.log)] if unit is not None else [])]
     for file in candidates:
         if file.exists() and file.stat().st_size:
             return file

@@ -93,7 +93,10 @@ def print_check(check: "Finding") -> None:
 
 
 def logs(
-    name: Annotated[str, typer.Argument(help="kafka, weaviate, postgres, connect, prepare, apply, ingest, api")],
+    name: Annotated[
+        str,
+        typer.Argument(help="kafka, weaviate, postgres, connect, prepare, apply, hide, capture, builds, ingest, api"),
+    ],
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="how many of the last lines")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="go on as lines come; Ctrl-C ends it")] = False,
 ) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Kind(StrEnum):
@@ -63,12 +63,17 @@ THRESHOLDS: Mapping[Kind, float] = dict.fromkeys(Kind, 0.5)
 _Threshold = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
+def _unread(value: object) -> object:
+    """YAML reads a bare `off` as false."""
+    return "off" if value is False else value
+
+
 class Redaction(BaseModel):
     """The block `redaction` of a source: a profile, and what departs from it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    profile: Literal["default", "strict", "off"] = "default"
+    profile: Annotated[Literal["default", "strict", "off"], BeforeValidator(_unread)] = "default"
     kinds: Mapping[Kind, Action] = {}
     thresholds: Mapping[Kind, _Threshold] = {}
     """Least score of a finding, 0 to 1; lower finds more, and more that is none."""

@@ -20,7 +20,7 @@ _ENCRYPTION = "META-INF/encryption.xml"
 
 
 def read(body: bytes, limits: Limits, chapter: Callable[[str], list[Piece]]) -> Reading:
-    """`chapter` reads one page of HTML. Pages are numbered as chapters, from 1.
+    """`chapter` reads one page of HTML.
 
     Raises UnreadableError; reason malformed, encrypted, archive_bomb, xml_entities or too_many_pages.
     """

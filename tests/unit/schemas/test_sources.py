@@ -35,6 +35,13 @@ def test_what_a_source_leaves_out_is_decided_narrowly() -> None:
     assert (source.owner, source.source) == ("acme", "web")
 
 
+def test_a_bare_off_is_the_profile_that_looks_for_nothing() -> None:
+    text = "version: 1\nsources:\n  - {name: web, tenant: acme, kind: webhook, redaction: {profile: off}}\n"
+    source = parse_sources(text).get("web")
+    assert source is not None
+    assert source.redaction.profile == "off"
+
+
 def test_a_source_that_is_not_declared_is_none() -> None:
     assert parse_sources(_file(GOOD)).get("crm") is None
     assert parse_sources(_file()).tenants == ()
