@@ -25,8 +25,8 @@ _TOPICS = "Stated in topics.yaml; `millstream topics plan|apply` brings the brok
 _METRICS = (
     "Prometheus text at `/metrics` of the API, the webhook receiver and each stage (`MILLSTREAM_METRICS_PORT`; under "
     "`millstream up` 18811 to 18815: prepare, apply, hide, capture, builds). Processes that `builds` keeps up for "
-    "other builds than the installation's own have none: after a switch set MILLSTREAM_GENERATION and MILLSTREAM_INCARNATION "
-    "to the live build's and start again. No label holds text of documents or of questions."
+    "other builds than the installation's own have none: after a switch set MILLSTREAM_GENERATION and "
+    "MILLSTREAM_INCARNATION to the live build's and start again. No label holds text of documents or of questions."
 )
 _COMMANDS = "Every command has `--help`; those that print have `--json`."
 
