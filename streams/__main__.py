@@ -58,7 +58,9 @@ async def _run(stage: str, log_name: str) -> int:
 
     await until_parts_answer(settings, store=stage == APPLY)
     process = await stages.build(stage, settings, metrics)
-    return await process.run()
+    code = await process.run()
+    supervisor.end_at_last(code)
+    return code
 
 
 if __name__ == "__main__":

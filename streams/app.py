@@ -45,6 +45,13 @@ _OPTIONS: Mapping[str, object] = {
     "broker_session_timeout": _SESSION_SECONDS,
     "broker_heartbeat_interval": _HEARTBEAT_SECONDS,
     "broker_commit_interval": 0.3,
+    # A member that has fetched nothing for so long leaves its group, and joins it only once it fetches again, which
+    # Faust does only as a member: while a store is away for long nothing is fetched. The stage's own watch sees
+    # whether anything moves.
+    "broker_max_poll_interval": 100_000_000,
+    # A leader whose broker did not know the topic yet, as after its start, gives its partitions to nobody until it asks
+    # again: after five minutes, if it is not told otherwise.
+    "consumer_metadata_max_age_ms": 5000,
     "broker_max_poll_records": 100,
     "stream_buffer_maxsize": 64,
     "producer_linger": 0,
@@ -162,6 +169,19 @@ class StageApp(faust.App):
             return frozenset(tp.partition for tp in self.consumer.assignment())
         except ConsumerNotStarted:
             return frozenset()  # the app is starting
+
+    @property
+    def is_member(self) -> bool:
+        """Whether its group knows this process, and no rebalance is under way. An error that aiokafka's coordinator has
+        for its user waits for ever, for Faust does not ask for it; the process is out of its group meanwhile.
+        """
+        if not self.started or self.rebalancing:
+            return False
+        try:
+            coordinator = cast(driver.Consumer, self.consumer)._thread._ensure_consumer()._coordinator
+        except ConsumerNotStarted:
+            return False
+        return coordinator.generation >= 0 and coordinator._pending_exception is None
 
     def lag(self, topic: str) -> dict[int, int]:
         """Partition -> records not acknowledged, as far as the broker's answers so far tell."""

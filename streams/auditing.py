@@ -18,6 +18,7 @@ from index.model import Seq
 from index.newest_position import NewestPosition
 from index.port import CommitLog, VersionedIndex
 from index.states import states_at
+from runtime.cancellation import no_stray_cancellation
 from runtime.clock import Clock
 from runtime.metrics import ALERTS, AUDIT_CYCLE_SECONDS, AUDIT_FINDINGS, AUDIT_REPAIRS, Metrics
 from schemas.errors import BrokenIndexError, MillstreamError, TransientError
@@ -254,7 +255,8 @@ class Auditing(Background):
         while True:
             until = self._clock.monotonic() + seconds
             try:
-                await what()
+                with no_stray_cancellation():
+                    await what()
             except (TransientError, LeaseEndedError) as error:
                 log.debug("audit cut off", reason=str(error))
                 until = self._clock.monotonic() + min(seconds, _CUT_OFF_SECONDS)

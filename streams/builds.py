@@ -72,6 +72,9 @@ class Keeper:
 
     def bring_to(self, wanted: frozenset[Upkeep]) -> None:
         """Start and stop processes; returns at once. A stopped one is done when its task is."""
+        for one in [one for one in self._running.keys() & wanted if self._running[one][1].done()]:
+            _stop, ended = self._running.pop(one)
+            log.error("build is not kept up any more: beginning again", stage=one.stage, exc_info=ended.exception())
         for one in wanted - self._running.keys():
             stop = asyncio.Event()
             log.info("build is kept up", stage=one.stage, generation=one.generation, incarnation=one.incarnation)

@@ -158,6 +158,8 @@ class CaptureProcess:
 
     async def _look(self) -> bool:
         """Bring the lanes to what is declared; whether one of them crashed."""
+        if self._watching is not None and self._watching.done():
+            self._watching.result()  # nobody looks after the connectors any more: the process ends with the reason
         self.declared.reload()
         sources = self.declared.current
         if sources is not self._seen:

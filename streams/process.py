@@ -105,6 +105,14 @@ class StageProcess:
     async def _watch(self) -> bool:
         """Until `stop` is set or a crash; whether it was a crash."""
         progress = Progress(self.clock.monotonic(), self.limits)
+        ends = [asyncio.ensure_future(wait) for wait in (self.stop.wait(), self.app.wait_until_stopped())]
+        try:
+            return await self._watch_until(ends, progress)
+        finally:
+            for end in ends:
+                end.cancel()
+
+    async def _watch_until(self, ends: Sequence["asyncio.Future[object]"], progress: Progress) -> bool:
         while not self.stop.is_set():
             if self.app.should_stop:
                 log.error("stage crashed", stage=self.stage, exc_info=self.app.crash_reason)
@@ -114,7 +122,8 @@ class StageProcess:
                 await self.app.crash(StuckError(self.verdict.stuck))
                 log.error("stage stuck", stage=self.stage, detail=self.verdict.stuck)
                 return True
-            await _first(self.stop.wait(), self.app.wait_until_stopped(), seconds=_WATCH_SECONDS)
+            # One wait for all looks: each that is cancelled leaves two tasks behind in mode.
+            await asyncio.wait(ends, timeout=_WATCH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         return False
 
     def _observe(self) -> Observation:
@@ -127,26 +136,26 @@ class StageProcess:
             acknowledged=self.app.window.acknowledged,
             steps=self.activity.steps,
             waiting=self.activity.waits > 0,
+            is_member=self.app.is_member,
         )
 
     async def _not_ready(self) -> Sequence[str]:
         return self.verdict.not_ready
 
     async def _stop(self, crashed: bool) -> None:
+        self.verdict = Verdict(("stopping",))
         if not crashed:
             await self.app.let_go(_LET_GO_SECONDS)
-        try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self.app.stop()
-                for stop in self.stops:
-                    await stop()
-        except TimeoutError:
+        # In a task of its own: mode takes a cancellation of its `stop` for that of what it stops, and goes on.
+        stopping = asyncio.create_task(self._stop_all())
+        await asyncio.wait([stopping], timeout=_STOP_SECONDS)
+        if stopping.done():
+            stopping.result()
+        else:
             log.warning("stage did not stop in time", stage=self.stage)
+            stopping.cancel()
 
-
-async def _first(*waits: Awaitable[object], seconds: float) -> None:
-    """Until one of `waits` is over, or the time is up; the others are cancelled."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
+    async def _stop_all(self) -> None:
+        await self.app.stop()
+        for stop in self.stops:
+            await stop()

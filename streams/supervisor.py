@@ -63,6 +63,18 @@ def _end_with_standard_input() -> None:
     os._exit(1)
 
 
+def end_at_last(code: int) -> None:
+    """End this process with `code` even if what it has stopped does not end: a client that waits for a part that is
+    away, a thread.
+    """
+
+    def end() -> None:
+        time.sleep(_STOP_SECONDS)
+        os._exit(code)
+
+    threading.Thread(target=end, name="end", daemon=True).start()
+
+
 async def supervise(
     stages: Sequence[str], command: Callable[[str], Sequence[str]] = stage_command, *, metrics_port: int = 0
 ) -> int:
@@ -86,7 +98,10 @@ async def keep(kept: Kept, stop: asyncio.Event) -> None:
     attempt = 0
     while not stop.is_set():
         started = time.monotonic()
-        code = await _run_once(kept, stop)
+        try:
+            code = await _run_once(kept, stop)
+        except OSError as error:  # no memory or no descriptors for another process, at the moment
+            code = error.errno or 1
         if stop.is_set():
             return
         attempt = 1 if time.monotonic() - started > _SETTLED_SECONDS else attempt + 1

@@ -239,7 +239,8 @@ class TenantQueue:
             try:
                 if self._lease.is_ending:
                     raise LeaseEndedError
-                await self._writer.begin_history()
+                with no_stray_cancellation():
+                    await self._writer.begin_history()
             except Exception as error:  # noqa: BLE001 - handed to whoever waits
                 if not done.done():
                     done.set_exception(error)
@@ -265,7 +266,8 @@ class TenantQueue:
             return
         try:
             take_over, self._kept = self._kept, False
-            swept = await self._writer.sweep(self._sweep_seconds, take_over=take_over)
+            with no_stray_cancellation():
+                swept = await self._writer.sweep(self._sweep_seconds, take_over=take_over)
         except Exception as error:  # noqa: BLE001 - handed on: what nobody planned for ends the process
             self._sweep_at = monotonic() + _SWEEP_AGAIN_SECONDS
             self._hooks.on_sweep_failed(error)

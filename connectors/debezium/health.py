@@ -24,6 +24,8 @@ from schemas.errors import ConfigError, MillstreamError, TransientError
 from schemas.sources import PostgresTable, SourceConfig, Sources
 
 LOOK_SECONDS = 5.0
+_ANSWER_SECONDS = 30.0
+"""A database that went silent keeps the others from being looked at no longer."""
 FORGIVEN_SECONDS = 900.0
 """A task that ran for so long is started again at once when it fails."""
 
@@ -84,8 +86,11 @@ class SourceHealth:
     async def _see_database(self, seen: Seen, source: SourceConfig, table: PostgresTable, slot: str) -> Seen:
         try:
             database = SourceDatabase(dsn_of(source, self._environment), source.name)
-            facts = await database.table_facts(table, slot)
-            found = await database.slot(slot)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                facts = await database.table_facts(table, slot)
+                found = await database.slot(slot)
+        except TimeoutError:
+            return replace(seen, database_fault=f"Postgres did not answer for {_ANSWER_SECONDS:.0f} s")
         except (ConfigError, TransientError) as error:
             return replace(seen, database_fault=str(error))
         return replace(seen, facts=facts, slot=found, table_fault=_table_fault(source, facts, slot))

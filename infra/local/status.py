@@ -166,6 +166,7 @@ class Board:
         self._changed = threading.Condition()
         self._written = 0.0
         self._published = False
+        self._is_unwritten = False
 
     def publish(self) -> None:
         """All units are there: from now on every change is written."""
@@ -193,9 +194,20 @@ class Board:
     def wait(self, seconds: float) -> None:
         """Until something changes."""
         with self._changed:
+            if self._is_unwritten:
+                self._write()
             self._changed.wait(seconds)
 
     def _write(self) -> None:
+        """A full disk is no reason to end what runs: it is written as soon as there is room."""
+        try:
+            self._write_file()
+        except OSError:
+            self._is_unwritten = True
+        else:
+            self._is_unwritten = False
+
+    def _write_file(self) -> None:
         status = Status(True, os.getpid(), str(self._state_dir), *_files(self._state_dir), tuple(self._units.values()))
         write_private(self._state_dir / STATUS_FILE, status.as_json() + "\n")
         self._written = time.monotonic()

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from infra.local.children import log_tail
@@ -169,7 +170,10 @@ class Unit:
         if before is not None and before.state is State.FAILED and state is State.STOPPED:
             return
         if before is None or before.state is not state:
-            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {self.name}: {state}{': ' + message if message else ''}\n")
+            with suppress(OSError):  # a full disk
+                sys.stderr.write(
+                    f"{time.strftime('%H:%M:%S')} {self.name}: {state}{': ' + message if message else ''}\n"
+                )
         shown = UnitStatus(self.name, self._kind, state, self.part.address, str(self.part.log_file), since="")
         pid = self._running.pid if state in (State.STARTING, State.READY) else None
         changed = replace(shown, pid=pid, restarts=len(self._deaths), message=message, progress=progress)

@@ -144,7 +144,7 @@ class KafkaAdmin:
         request = [ConsumerGroupTopicPartitions(self._prefix + group, wanted)]
         for outcome in self._admin.alter_consumer_group_offsets(request).values():
             try:
-                done = outcome.result(timeout=self._seconds + 5)
+                done = self._answer(outcome)
             except KafkaException as error:
                 if error.args[0].code() not in _HAS_MEMBERS:
                     raise told(error) from None
@@ -169,7 +169,7 @@ class KafkaAdmin:
         outcomes = self._admin.create_topics(new, operation_timeout=self._seconds, request_timeout=self._seconds + 5)
         for outcome in outcomes.values():
             try:
-                outcome.result()
+                self._answer(outcome)
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise told(error) from None
@@ -197,7 +197,7 @@ class KafkaAdmin:
         found: dict[str, TopicDescription] = {}
         for name, outcome in self._admin.describe_topics(collection, request_timeout=self._seconds).items():
             try:
-                found[name.removeprefix(self._prefix)] = outcome.result()
+                found[name.removeprefix(self._prefix)] = self._answer(outcome)
             except KafkaException as error:
                 if error.args[0].code() not in _ABSENT:
                     raise told(error) from None
@@ -205,8 +205,13 @@ class KafkaAdmin:
 
     def _result(self, outcome: "ThreadFuture[T]") -> T:
         try:
-            return outcome.result(timeout=self._seconds + 5)
+            return self._answer(outcome)
         except KafkaException as error:
             raise told(error) from None
+
+    def _answer(self, outcome: "ThreadFuture[T]") -> T:
+        """One of a client whose broker was restarted meanwhile may never come. Raises KafkaException."""
+        try:
+            return outcome.result(timeout=self._seconds + 5)
         except TimeoutError:
             raise TransientError("Kafka did not answer an administrative request") from None

@@ -23,6 +23,8 @@ class Observation:
     """Anything done for a record since the process started: parsed, embedded, committed."""
     waiting: bool
     """It waits for a part that is away: that is not being stuck."""
+    is_member: bool = True
+    """Its group knows it, and no rebalance is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,13 @@ class Limits:
 
     without_step: float = 120.0
     without_acknowledgement: float = 900.0
+    without_group: float = 300.0
     settled: float = 5.0
     """Lag that is older than this without an acknowledgement is no progress."""
 
 
 _DEFAULT_LIMITS = Limits()
+_NO_GROUP = "no member of its consumer group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,16 @@ class Progress:
         self._steps = 0
         self._acknowledged_at = started
         self._step_at = started
+        self._member_at = started
 
     def observe(self, now: Observation) -> Verdict:
         """Take an observation in. Call it every second or so."""
         lag = sum(now.lag.values())
         self._note(now, lag)
+        if now.is_member:
+            self._member_at = now.at
+        elif now.at - self._member_at > self._limits.without_group:
+            return Verdict((_NO_GROUP,), f"{_NO_GROUP} for {now.at - self._member_at:.0f} s")
         if not now.assigned:
             return Verdict(("no partitions assigned",))
         if now.waiting:

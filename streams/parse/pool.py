@@ -10,6 +10,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Coroutine
 from contextlib import suppress
+from time import monotonic
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -21,6 +22,7 @@ from streams.parse import wire
 from streams.parse.limits import Limits
 
 _START_SECONDS = 120.0
+_SLICE_SECONDS = 1.0
 _DEFAULT_LIMITS = Limits()
 _LONGEST_ANSWER = 256 * 1024 * 1024
 _LONGEST_WORDS = 64 * 1024
@@ -35,6 +37,10 @@ class _DiedError(Exception):
 def _last_words() -> BinaryIO:
     """A file for what a worker says as it dies: in memory, since a word of its document may be among it."""
     return os.fdopen(os.memfd_create("parser") if sys.platform == "linux" else os.open(os.devnull, os.O_RDWR), "r+b")
+
+
+def _not_started(error: Exception) -> TransientError:
+    return TransientError(f"a parser process could not be started: {error}")
 
 
 class _Worker:
@@ -52,10 +58,17 @@ class _Worker:
     async def start(cls, memory_mb: int, limits: Limits, kinds: tuple[Kind, ...] = ()) -> Self:
         """Start a process and wait until it has imported everything. Raises TransientError."""
         arguments = ("-m", "streams.parse.worker", str(os.getpid()), str(memory_mb), limits.argument(), *kinds)
-        words = _last_words()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, stdin=PIPE, stdout=PIPE, stderr=words, env=_ENVIRONMENT
-        )
+        try:
+            words = _last_words()
+        except OSError as error:
+            raise _not_started(error) from None
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, *arguments, stdin=PIPE, stdout=PIPE, stderr=words, env=_ENVIRONMENT
+            )
+        except (OSError, RuntimeError) as error:  # no memory, no descriptors, no threads at the moment
+            words.close()
+            raise _not_started(error) from None
         worker = cls(process, words)
         try:
             async with asyncio.timeout(_START_SECONDS):
@@ -107,6 +120,23 @@ class _Worker:
             self._process.kill()
         await self._process.wait()
         self._words.close()
+
+
+async def _within(seconds: float, asking: Coroutine[None, None, bytes]) -> bytes:
+    """Its answer. Raises TimeoutError after so long; the time that this process slept does not count, for then its
+    parsers slept, too.
+    """
+    task, left = asyncio.create_task(asking), seconds
+    try:
+        while left > 0:
+            began = monotonic()
+            done, _ = await asyncio.wait([task], timeout=min(left, _SLICE_SECONDS))
+            if done:
+                return task.result()
+            left -= min(monotonic() - began, 2 * _SLICE_SECONDS)
+        raise TimeoutError
+    finally:
+        task.cancel()
 
 
 class ParserPool:
@@ -199,8 +229,7 @@ class ParserPool:
         worker = await self._free_worker()
         keep = False
         try:
-            async with asyncio.timeout(self._seconds):
-                answer = await worker.ask(message)
+            answer = await _within(self._seconds, worker.ask(message))
             read = wire.decode_answer(answer, search.sides)
             keep = True
             return read

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 
 import psutil
@@ -217,3 +218,32 @@ async def test_a_worker_dies_with_its_parent_in_the_middle_of_a_parse() -> None:
         parent.wait()
     psutil.wait_procs([worker], timeout=10)
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+
+
+async def test_the_time_that_all_of_it_slept_is_not_the_documents() -> None:
+    async with ParserPool(seconds=5) as pool:
+        (worker,) = workers(pool)
+        parsing = asyncio.create_task(pool.parse(LARGE, None, "a.html"))
+        await until_busy(worker)
+        os.kill(worker.pid, signal.SIGSTOP)
+        time.sleep(6)  # this process, too
+        os.kill(worker.pid, signal.SIGCONT)
+        assert (await parsing).text.startswith("An item")
+
+
+async def test_a_worker_that_cannot_be_replaced_now_is_replaced_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with ParserPool(seconds=60) as pool:
+        (worker,) = workers(pool)
+        start = asyncio.create_subprocess_exec
+        failures = [OSError(12, "no memory")]
+
+        async def sometimes(*arguments: str, **options: object) -> object:
+            if failures:
+                raise failures.pop()
+            return await start(*arguments, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", sometimes)
+        worker.kill()
+        with pytest.raises(TransientError, match="could not be started"):
+            await pool.parse(SMALL, None, "a.md")
+        assert (await pool.parse(SMALL, None, "a.md")).title == "Pump"

@@ -24,6 +24,22 @@ def board(tmp_path: Path) -> Board:
     return board
 
 
+def test_a_full_disk_ends_nothing_and_is_written_once_there_is_room(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: Path, _text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("infra.local.status.write_private", full)
+        board.put(replace(KAFKA, state=State.FAILED))
+    found = board.get("kafka")
+    assert found is not None
+    assert found.state is State.FAILED
+    board.wait(0.001)
+    assert '"failed"' in (tmp_path / "status.json").read_text().split('"api"')[0]
+
+
 def test_before_the_first_start_nothing_runs_and_nothing_is_ready(tmp_path: Path) -> None:
     status = read_status(tmp_path)
     assert not status.running

@@ -53,3 +53,21 @@ async def test_processes_are_started_once_and_stopped_when_they_are_wanted_no_mo
     assert stopped == [one]
     await keeper.stop()
     assert stopped == [one, two]
+
+
+async def test_a_process_whose_keeper_failed_is_kept_up_again() -> None:
+    started: list[Upkeep] = []
+
+    async def run(one: Upkeep, stop: asyncio.Event) -> None:
+        started.append(one)
+        if len(started) == 1:
+            raise RuntimeError("unplanned")
+        await stop.wait()
+
+    keeper = Keeper(lambda one, stop: asyncio.create_task(run(one, stop)))
+    one = Upkeep("apply", "g1", "i2")
+    for _ in range(3):
+        keeper.bring_to(frozenset({one}))
+        await asyncio.sleep(0)
+    assert started == [one, one]
+    await keeper.stop()

@@ -1,5 +1,7 @@
 """Whether a stage is at work: ready, waiting or stuck."""
 
+from dataclasses import replace
+
 from streams.core.progress import Limits, Observation, Progress, Verdict
 
 LIMITS = Limits(without_step=10, without_acknowledgement=100, settled=5)
@@ -50,6 +52,14 @@ def test_waiting_for_a_part_that_is_away_is_not_being_stuck() -> None:
     found = verdicts(*(seen(at, lag=5, waiting=True) for at in range(1, 1000, 5)), seen(1001, lag=5))
     assert all(verdict.not_ready and verdict.stuck is None for verdict in found[:-1])
     assert found[-1].stuck is None
+
+
+def test_a_stage_that_its_group_does_not_know_for_long_is_stuck_whatever_it_works_on() -> None:
+    outside = [replace(seen(at, lag=1, acknowledged=at), is_member=False) for at in range(2, 400)]
+    found = verdicts(seen(1), *outside[:290])
+    assert all(verdict.stuck is None for verdict in found)
+    assert verdicts(seen(1), *outside)[-1].stuck == "no member of its consumer group for 398 s"
+    assert verdicts(*outside[:290], seen(292), *outside[291:])[-1].stuck is None
 
 
 def test_lag_that_is_not_known_yet_is_not_ready() -> None:

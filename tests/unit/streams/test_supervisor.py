@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.supervisor import supervise, wait_after
+from streams.supervisor import Kept, keep, supervise, wait_after
 
 CHILD = """
 import os, sys, pathlib
@@ -57,3 +57,26 @@ def test_restarts_come_later_each_time_and_never_stop() -> None:
     assert waits == sorted(waits)
     assert waits[0] == 0.5
     assert waits[-1] == 15.0
+
+
+@pytest.mark.timeout(30)
+async def test_a_process_that_cannot_be_started_now_is_started_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.supervisor._FIRST_WAIT_SECONDS", 0.01)
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    failures, start = [OSError(12, "no memory")], asyncio.create_subprocess_exec
+
+    async def sometimes(*arguments: str, **options: object) -> object:
+        if failures:
+            raise failures.pop()
+        return await start(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", sometimes)
+    stop = asyncio.Event()
+    kept = Kept("strong", (sys.executable, "-I", "-S", str(script), str(tmp_path), "strong"))
+    running = asyncio.create_task(keep(kept, stop))
+    await _until(1, tmp_path, "strong")
+    stop.set()
+    await running
