@@ -8,7 +8,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -112,7 +112,7 @@ class StageProcess:
             for end in ends:
                 end.cancel()
 
-    async def _watch_until(self, ends: Sequence["asyncio.Future[object]"], progress: Progress) -> bool:
+    async def _watch_until(self, ends: Sequence["asyncio.Future[Any]"], progress: Progress) -> bool:
         while not self.stop.is_set():
             if self.app.should_stop:
                 log.error("stage crashed", stage=self.stage, exc_info=self.app.crash_reason)
