@@ -15,7 +15,7 @@ from cli.console import JSON, err, errors_in_one_line, out, plain, show
 if TYPE_CHECKING:
     from runtime.log_port import StoredRecord
     from runtime.settings import Settings
-    from schemas.records import Coordinates
+    from schemas.records import Coordinates, DeadLetter
     from streams.redrive import ReadRecord, Redriven, Selection, Shown
 
 Reason = Annotated[str | None, typer.Option("--reason", help="only letters with this reason")]
@@ -42,6 +42,23 @@ def save_private(file: Path, content: bytes) -> None:
             output.write(content)
     except OSError as error:
         raise ConfigError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _document_of(letter: "DeadLetter") -> bytes:
+    """The bytes of the document that it is about; those of the whole record where there is none to be found."""
+    from schemas.codec import decode
+    from schemas.errors import DecodeError
+    from schemas.records import DocumentChange
+    from schemas.topics import CHANGES
+
+    value = letter.value or b""
+    if letter.origin.topic != CHANGES:
+        return value
+    try:
+        change = decode(value, DocumentChange)
+    except DecodeError:
+        return value
+    return value if change.body is None else change.body
 
 
 _NEXT = """
@@ -83,10 +100,15 @@ def list_(
 @app.command("show")
 def show_(
     at: Annotated[str, typer.Argument(help="coordinates as `dlq list` prints them, or those of the record itself")],
-    save: Annotated[Path | None, typer.Option("--save", help="write the original bytes to this file (0600)")] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save", help="write the document's bytes to this file (0600), or those of the record where it holds none"
+        ),
+    ] = None,
     as_json: bool = JSON,
 ) -> None:
-    """Show one dead letter. Its original bytes are printed nowhere: --save writes them to a file of yours."""
+    """Show one dead letter. What it holds is printed nowhere: --save writes it to a file of yours."""
     from cli.session import open_settings
 
     with errors_in_one_line():
@@ -99,9 +121,11 @@ def show_(
             "headers": [header.name for header in letter.headers],
         }
         if save is not None:
-            save_private(save, letter.value or b"")
+            save_private(save, _document_of(letter))
 
         def render() -> None:
+            if save is not None:
+                out.print(f"[green]saved[/] {save}")
             for name, value in described.items():
                 out.print(f"{name:<12} {_told(value)}", markup=False)
             if found.settled is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from cli.console import err
 from cli.live import live_build
@@ -33,6 +33,7 @@ _STALLED_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 _LOOKED_AT = 128
 _PAUSE_SECONDS = 0.1
+_TELL_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,9 @@ async def _load(
         plan = plan_load(found.files, indexed, prune=prune, given_up=letters) if letters else plan
         letters_from = await asyncio.to_thread(KafkaAdmin(settings).end_offsets, DLQ)
         with _bar(quiet) as bar:
-            loaded = await _append(plan, source, settings, log, bar)
-            dead = await _until_answerable(reader, settings, loaded, letters_from, bar) if wait else ()
+            shown = _Shown(bar, lines=not quiet and not err.is_terminal)
+            loaded = await _append(plan, source, settings, log, shown)
+            dead = await _until_answerable(reader, settings, loaded, letters_from, shown) if wait else ()
     finally:
         await log.close()
         await index.close()
@@ -119,8 +121,8 @@ def _indexed(rows: Mapping[Document, DocumentRow]) -> dict[str, str]:
     return {document.doc_id: row.origin.reference for document, row in rows.items() if row.is_present}
 
 
-async def _append(plan: LoadPlan, source: SourceConfig, settings: Settings, log: Producer, bar: Progress) -> Loaded:
-    task = bar.add_task("into the log", total=len(plan.upserts) + len(plan.deletes))
+async def _append(plan: LoadPlan, source: SourceConfig, settings: Settings, log: Producer, shown: "_Shown") -> Loaded:
+    shown.begin("into the log", len(plan.upserts) + len(plan.deletes))
     return await load(
         plan,
         source,
@@ -128,17 +130,17 @@ async def _append(plan: LoadPlan, source: SourceConfig, settings: Settings, log:
         load_topics(settings),
         clock=SystemClock(),
         max_bytes=settings.max_document_bytes,
-        progress=lambda done, _total: bar.update(task, completed=done),
+        progress=lambda done, _total: shown.reached(done),
     )
 
 
 async def _until_answerable(
-    reader: Reader, settings: Settings, loaded: Loaded, letters_from: Mapping[int, int], bar: Progress
+    reader: Reader, settings: Settings, loaded: Loaded, letters_from: Mapping[int, int], shown: "_Shown"
 ) -> list[str]:
     """Wait for every accepted change, or its dead letter. Raises TransientError when nothing moves for a minute."""
     pending = {accepted.document: accepted for accepted in loaded.accepted}
     total = len(pending)
-    task = bar.add_task("answerable", total=total)
+    shown.begin("answerable", total)
     dead: list[str] = []
     moved = time.monotonic()
     while pending:
@@ -146,7 +148,7 @@ async def _until_answerable(
         await _settle(reader, pending)
         if pending and time.monotonic() - moved > _LOOK_SECONDS:
             dead += await asyncio.to_thread(_dead_letters, settings, letters_from, pending)
-        bar.update(task, completed=total - len(pending))
+        shown.reached(total - len(pending))
         if len(pending) < before:
             moved = time.monotonic()
         elif time.monotonic() - moved > _STALLED_SECONDS:
@@ -189,6 +191,29 @@ def _lost(letter: DeadLetter, pending: Mapping[Document, Accepted]) -> Accepted 
         if letter.origin == accepted.coordinates or (same and letter.origin.topic not in (CHANGES, DLQ)):
             return accepted
     return None
+
+
+class _Shown:
+    """How far a load is: a bar for a person, a line now and then for a file."""
+
+    def __init__(self, bar: Progress, *, lines: bool) -> None:
+        self._bar = bar
+        self._lines = lines
+        self._step = ""
+        self._total = 0
+        self._task: TaskID | None = None
+        self._told = time.monotonic()
+
+    def begin(self, step: str, total: int) -> None:
+        self._step, self._total = step, total
+        self._task = self._bar.add_task(step, total=total)
+
+    def reached(self, done: int) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, completed=done)
+        if self._lines and time.monotonic() > self._told + _TELL_SECONDS:
+            self._told = time.monotonic()
+            err.print(f"{self._step}: {done} of {self._total}")
 
 
 def _bar(quiet: bool) -> Progress:

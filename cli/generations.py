@@ -127,6 +127,7 @@ def retire(
         if not yes and as_json:
             raise ConfigError(f"the build {name} would be dropped: repeat with --yes")
         if not yes:
+            rebuilding.retirable(open_settings(), name)
             typer.confirm(f"Drop the build {name}?", abort=True, err=True)
         build = asyncio.run(rebuilding.retire(open_settings(), name))
         show({"retired": str(build.identity)}, as_json, lambda: out.print(f"[green]retired[/] {build.identity}"))

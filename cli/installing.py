@@ -3,6 +3,7 @@ and then brings Kafka Connect to it.
 """
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,6 +39,8 @@ class InForce:
 
     sources: Sources
     connectors: Applied
+    notes: tuple[str, ...] = ()
+    """What stays as it was until somebody does something about it."""
 
 
 def apply_sources(file: Path, report: Report = silent) -> InForce:
@@ -55,7 +58,23 @@ def apply_sources(file: Path, report: Report = silent) -> InForce:
     profile.ensure_webhook_secrets(source.name for source in wanted.sources if source.kind == "webhook")
     # Before the connectors: rows that are read again by a new declaration must meet processes that know it.
     write_private(settings.sources_file, text)
-    return InForce(wanted, asyncio.run(apply_connectors(settings, environment, wanted, before, report)))
+    applied = asyncio.run(apply_connectors(settings, environment, wanted, before, report))
+    return InForce(wanted, applied, (*applied.notes, *_what_stays(before, wanted)))
+
+
+def _what_stays(before: Sources | None, after: Sources) -> Iterator[str]:
+    for known in before.sources if before is not None else ():
+        now = after.get(known.name)
+        if now is None:
+            yield (
+                f"{known.name}: not declared any more: its documents are still answered, and follow it no more;"
+                f" to delete them declare it again and run `millstream source clear {known.name}`"
+            )
+        elif now.redaction != known.redaction:
+            yield (
+                f"{known.name}: what was prepared before keeps what the old redaction left in it;"
+                " to prepare everything again: `millstream replay --generation NAME`, NAME being a new one"
+            )
 
 
 def declare_beside(settings: Settings, source: SourceConfig) -> SourceConfig:

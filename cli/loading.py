@@ -34,6 +34,7 @@ def load(
             out.print(f"{done.sent} sent, {done.unchanged} unchanged, {done.deleted} deleted", end="")
             left = [f"{len(not_taken)} not taken"] if not_taken else []
             left += [f"{len(done.given_up)} not sent again"] if done.given_up else []
+            left += [f"{done.discarded} left out (letter discarded)"] if done.discarded else []
             answerable = f", {', '.join(left)}, all others answerable" if left else ", all answerable"
             out.print(answerable if done.waited else "")
             for reason, names in done.skipped.items():
@@ -46,7 +47,9 @@ def load(
                 out.print(plain(line), markup=False)
             if not_taken:
                 out.print("  What was loaded of these before is still answered.")
-            if not_taken or done.given_up:
+            if done.refused:
+                out.print("  Mend what was refused in its file or in .millstream.yaml, and load again.", style="dim")
+            if done.dead or done.given_up:
                 out.print(
                     "  A changed file is sent by the next load, an unchanged one is not: once the cause is gone,"
                     f" `millstream dlq redrive --source {source}`, or `dlq discard` to hear no more of it.",

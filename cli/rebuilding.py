@@ -276,12 +276,9 @@ async def _until_reached(
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def retire(settings: Settings, name: str) -> Build:
-    """Take a build out for good. Its collections go, heads first: a replica which missed the switch reads nothing of it
-    from then on. Only then its processes stop: what can be read is kept up. Raises ConfigError, TransientError; the
-    same call goes on.
-    """
-    catalogue = await asyncio.to_thread(read_catalogue, settings)
+def retirable(settings: Settings, name: str) -> Build:
+    """The build, if it may be taken out. Raises ConfigError, TransientError."""
+    catalogue = read_catalogue(settings)
     build, live = catalogue.named(name), catalogue.live
     if live is not None and build.identity == live.identity:
         raise ConfigError(f"{build.identity} is live: switch to another build first")
@@ -290,6 +287,15 @@ async def retire(settings: Settings, name: str) -> Build:
             f"MILLSTREAM_GENERATION and MILLSTREAM_INCARNATION name {build.identity}, so `millstream up` keeps it up: "
             "set them to the live build and run `millstream up` first"
         )
+    return build
+
+
+async def retire(settings: Settings, name: str) -> Build:
+    """Take a build out for good. Its collections go, heads first: a replica which missed the switch reads nothing of it
+    from then on. Only then its processes stop: what can be read is kept up. Raises ConfigError, TransientError; the
+    same call goes on.
+    """
+    build = await asyncio.to_thread(retirable, settings, name)
     index, log = open_build(settings, build.identity), LogProducer(settings)
     try:
         await log.start()

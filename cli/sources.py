@@ -48,7 +48,7 @@ def apply(
             out.print(f"[green]applied[/] {len(applied.sources)} sources of {len(applied.tenants)} tenants")
             for source in connectors.removed:
                 out.print(f"{source}: connector removed", markup=False)
-            for note in connectors.notes:
+            for note in in_force.notes:
                 out.print(note, style="yellow", markup=False)
 
         found = {
@@ -56,7 +56,7 @@ def apply(
             "tenants": list(applied.tenants),
             "connectors": {name: action.value for name, action in connectors.actions.items()},
             "connectors_removed": list(connectors.removed),
-            "notes": list(connectors.notes),
+            "notes": list(in_force.notes),
         }
         show(found, as_json, render)
 

@@ -271,12 +271,16 @@ def _labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def _url(url: str | None) -> str | None:
-    # Checked by shape alone and never fetched: a link in an answer, nothing else.
-    if url is not None and (len(url) > MAX_URL_CHARS or not _URL.fullmatch(url)):
+    if url is not None and not is_url(url):
         raise InvalidEventError(
             "url", f"an http or https address of at most {MAX_URL_CHARS} characters, without blanks"
         )
     return _short(url, "url", MAX_URL_CHARS)
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is an address that a citation may link to, by its shape; nothing fetches it."""
+    return len(text) <= MAX_URL_CHARS and _URL.fullmatch(text) is not None
 
 
 def is_content_type(text: str) -> bool:

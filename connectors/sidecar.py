@@ -15,9 +15,10 @@ from urllib.parse import quote
 import yaml
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from connectors.changes import is_content_type
+from connectors.changes import is_content_type, is_url
 from schemas.errors import ConfigError, InvalidNameError
 from schemas.identity import principal
+from schemas.said import said
 from schemas.yaml_files import read_yaml
 
 SIDECAR = ".millstream.yaml"
@@ -56,6 +57,8 @@ def _url_template(value: str) -> str:
     for name in _PLACEHOLDER.findall(value):
         if name != "path":
             raise ValueError(f"{{{name}}} is not known; {{path}} is")
+    if not is_url(value):
+        raise ValueError("an http or https address, such as https://wiki.example.com/{path}")
     return value
 
 
@@ -129,4 +132,4 @@ def parse_sidecar(text: str, file: str) -> Sidecar:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise ConfigError(f"{file}, {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise ConfigError(f"{file}, {where}: {said(first)}") from None

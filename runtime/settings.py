@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import ConfigError
+from schemas.said import said
 
 _PREFIX = "MILLSTREAM_"
 PACKAGED_TOPICS = Path(__file__).parent.parent / "topics.yaml"
@@ -160,4 +161,4 @@ def _checked(build: Callable[[], Settings]) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = _PREFIX + "_".join(str(part) for part in first["loc"]).upper()
-        raise ConfigError(f"{name}: {first['msg']}") from None
+        raise ConfigError(f"{name}: {said(first)}") from None

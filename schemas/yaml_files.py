@@ -3,6 +3,8 @@
 import yaml
 from pydantic import ValidationError
 
+from schemas.said import said
+
 
 def read_yaml(text: str) -> object:
     """What a YAML text says. Raises yaml.YAMLError and nothing else: the library lets errors of a value through, such
@@ -21,7 +23,7 @@ def one_line(file: str, error: yaml.YAMLError | ValidationError) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
-        return f"{file}, {where}: {first['msg'].removeprefix('Value error, ')}"
+        return f"{file}, {where}: {said(first)}"
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"{file}, line {error.problem_mark.line + 1}: not YAML: {error.problem}"
     return f"{file} is not YAML: {str(error).splitlines()[0]}"

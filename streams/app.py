@@ -52,6 +52,9 @@ _OPTIONS: Mapping[str, object] = {
     # A leader whose broker did not know the topic yet, as after its start, gives its partitions to nobody until it asks
     # again: after five minutes, if it is not told otherwise.
     "consumer_metadata_max_age_ms": 5000,
+    # Faust calls partitions that rested for five minutes stuck, many times a second, once something comes.
+    "broker_commit_livelock_soft_timeout": 100_000_000,
+    "stream_processing_timeout": 100_000_000,
     "broker_max_poll_records": 100,
     "stream_buffer_maxsize": 64,
     "producer_linger": 0,

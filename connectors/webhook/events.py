@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from connectors.changes import MAX_ACL_ENTRIES, MAX_LABELS, Event
 from schemas.errors import PermanentError
+from schemas.said import said
 from schemas.versions import Op
 
 MAX_EVENTS = 1000
@@ -121,7 +122,7 @@ def _event(number: int, item: object) -> Event | list[Fault]:
         wire = WireEvent.model_validate(item)
     except ValidationError as error:
         return [
-            Fault(number, ".".join(str(part) for part in each["loc"])[:64], each["msg"].removeprefix("Value error, "))
+            Fault(number, ".".join(str(part) for part in each["loc"])[:64], said(each))
             for each in error.errors(include_input=False, include_context=False, include_url=False)
         ]
     if wire.body is not None and wire.body_base64 is not None:

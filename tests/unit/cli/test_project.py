@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.bootstrap import cdc_sources, create_tenants, index_topics
-from cli.installing import check_change
+from cli.installing import _what_stays, check_change
 from cli.running import declare_sources, describe
 from index.memory import MemoryIndex
 from index.model import IndexIdentity
@@ -46,6 +46,16 @@ def test_an_edit_never_moves_documents_or_turns_their_order_back(after: str, say
     else:
         with pytest.raises(ConfigError, match=says):
             check_change(before, edited)
+
+
+def test_what_stays_as_it_was_is_told() -> None:
+    before = parse_sources(ONE)
+    assert list(_what_stays(None, before)) == []
+    assert list(_what_stays(before, before)) == []
+    (gone,) = _what_stays(before, parse_sources("version: 1\nsources: []\n"))
+    assert "still answered" in gone
+    (redacted,) = _what_stays(before, parse_sources(ONE.replace("webhook", "webhook, redaction: {profile: strict}")))
+    assert "millstream replay --generation" in redacted
 
 
 def test_a_source_that_becomes_a_table_needs_a_higher_epoch() -> None:

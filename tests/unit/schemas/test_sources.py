@@ -85,7 +85,7 @@ def test_a_bad_field_is_one_line_that_names_it(field: str, value: object) -> Non
 @pytest.mark.parametrize("field", ["name", "tenant", "kind"])
 def test_a_missing_field_is_one_line_that_names_it(field: str) -> None:
     source = {name: value for name, value in GOOD.items() if name != field}
-    with pytest.raises(ConfigError, match=rf"^sources.yaml, sources\.0\.{field}: Field required$"):
+    with pytest.raises(ConfigError, match=rf"^sources.yaml, sources\.0\.{field}: is missing$"):
         parse_sources(_file(source))
 
 
