@@ -107,9 +107,14 @@ async def test_what_is_acknowledged_is_in_the_log_under_its_tokens_version(clien
 async def test_a_full_batch_is_acknowledged(client: Client) -> None:
     batch = {"events": [{"op": "upsert", "doc_id": f"bulk/{n}", "body": "x", "acl": ["a"]} for n in range(1000)]}
     body, headers = signed(batch, "msg_http_bulk")
-    async with client.post(URL, data=body, headers=headers) as response:
-        assert response.status == 202
-        assert len((await response.json())["tokens"]) == 1000
+    for _ in range(3):
+        async with client.post(URL, data=body, headers=headers) as response:
+            if response.status == 503:  # not within 10 s, on a busy machine: a sender sends the same again
+                continue
+            assert response.status == 202
+            assert len((await response.json())["tokens"]) == 1000
+            return
+    raise AssertionError("not acknowledged within 30 s")
 
 
 @pytest.mark.parametrize(
