@@ -55,8 +55,8 @@ test: setup ## every test but those of `make soak`, on the real parts
 	$(BIN)/pytest tests -n 2 --dist loadfile
 
 .PHONY: soak
-soak: setup ## what takes many minutes: kills at every step, reads during writes (SECONDS, READS, SEED), builds
-	$(BIN)/python -m tests.soak kills --seconds $(or $(SECONDS),1500) --seed $(or $(SEED),1)
+soak: setup ## what takes many minutes: kills at every step, reads during writes (SECONDS, LEAST, READS, SEED), builds
+	$(BIN)/python -m tests.soak kills --seconds $(or $(SECONDS),1500) --seed $(or $(SEED),1) --least $(or $(LEAST),0)
 	$(BIN)/python -m tests.soak reads --reads $(or $(READS),100000) --seed $(or $(SEED),1)
 	$(BIN)/pytest tests/unit -n 2 --hypothesis-profile=anew
 	$(BIN)/pytest tests -m soak

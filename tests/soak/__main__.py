@@ -29,6 +29,9 @@ def main() -> int:
     of_kills.add_argument("--part-seconds", type=float, default=55.0, help="between kills at any moment")
     of_kills.add_argument("--points", default="", help="only steps whose names begin so, such as `sweep`")
     of_kills.add_argument("--gap", type=float, default=0.0, help="seconds of peace for writers after each death")
+    of_kills.add_argument(
+        "--least", type=int, default=0, help="go on, twice as long at most, until each point killed so often"
+    )
     of_kills.add_argument("--keep", action="store_true", help="leave the folder with logs and data")
     of_reads = verbs.add_parser("reads", help="read during writes on a Weaviate of its own, each read checked")
     of_reads.add_argument("--reads", type=int, default=100_000, help="how many in all")
@@ -46,7 +49,7 @@ def main() -> int:
         print(f"{time.monotonic() - clock:7.1f} s  {text}", file=sys.stderr, flush=True)
 
     if options.verb == "kills":
-        how_often = options.pause, options.part_seconds, options.points, options.gap
+        how_often = options.pause, options.part_seconds, options.points, options.gap, options.least
         plan = crashes.Plan(options.seconds, options.seed, *how_often)
         outcome, clean = crashes.run(folder, plan, say)
     else:

@@ -44,6 +44,8 @@ class Plan:
     """Only steps whose names begin so are ordered."""
     gap: float = 0.0
     """Seconds of peace for the writers after each of their deaths."""
+    least: int = 0
+    """The run goes on, at most twice as long, until every point has killed so often."""
     beside: tuple[str, ...] = ("apply", "apply", "prepare", "hide")
     """Stages that have one more process each, beside the launcher's."""
 
@@ -67,7 +69,8 @@ def run(folder: Path, plan: Plan, say: Say) -> tuple[Mapping[str, object], bool]
         found = outcome.summary(made, writers, killer, seen, checked, time.monotonic() - started)
     command = f"kills --seconds {plan.seconds:g} --seed {plan.seed} --part-seconds {plan.part_seconds:g}"
     command += f" --pause {plan.pause:g}" + (f" --points {plan.points}" if plan.points else "")
-    return {"command": command + (f" --gap {plan.gap:g}" if plan.gap else ""), **found}, outcome.is_clean(found)
+    command += f" --gap {plan.gap:g}" if plan.gap else ""
+    return {"command": command + (f" --least {plan.least}" if plan.least else ""), **found}, outcome.is_clean(found)
 
 
 def _let_run(
@@ -79,7 +82,12 @@ def _let_run(
     say: Say,
 ) -> None:
     end, told, minute = time.monotonic() + plan.seconds, 0.0, minute_of(time.monotonic())
-    while (now := time.monotonic()) < end:
+    latest = end + plan.seconds
+
+    def goes_on(now: float) -> bool:
+        return now < end or (now < latest and not plan.points and outcome.least(killer.kills) < plan.least)
+
+    while goes_on(now := time.monotonic()):
         at_work.goes_on()
         if now > told + _SAY_SECONDS:
             told = now

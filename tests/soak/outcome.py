@@ -213,8 +213,8 @@ def summary(
         "kills_by_process": dict(sorted(Counter(kill.process for kill in killer.kills).items())),
         "kills_by_point": _by_point(killer.kills),
         "stops_by_point": _by_point(killer.stops),
-        "least_kills_of_a_point": _least(killer.kills),
-        "least_times_of_a_point": _least([*killer.kills, *killer.stops]),
+        "least_kills_of_a_point": least(killer.kills),
+        "least_times_of_a_point": least([*killer.kills, *killer.stops]),
         "documents": checked.documents,
         "document_rows": checked.rows,
         "live_chunks": checked.chunks,
@@ -240,7 +240,8 @@ def _by_point(kills: Sequence[Kill]) -> dict[str, int]:
     return dict(sorted(Counter(f"{kill.process}@{kill.point}" for kill in kills).items()))
 
 
-def _least(kills: Sequence[Kill]) -> int:
+def least(kills: Sequence[Kill]) -> int:
+    """How often the point that was met least was met."""
     counted = Counter((kill.process, kill.point) for kill in kills)
     return min(counted[process, point] for process, points in STAGES.items() for point in points)
 
