@@ -18,8 +18,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from connectors.changes import is_content_type, is_url
 from schemas.errors import ConfigError, InvalidNameError
 from schemas.identity import principal
-from schemas.said import said
-from schemas.yaml_files import read_yaml
+from schemas.yaml_files import one_line, read_yaml
 
 SIDECAR = ".millstream.yaml"
 _PLACEHOLDER = re.compile(r"\{(.*?)\}")
@@ -124,12 +123,5 @@ def parse_sidecar(text: str, file: str) -> Sidecar:
     """Read rules. Raises ConfigError with one line."""
     try:
         return Sidecar.model_validate(read_yaml(text) or {})
-    except yaml.MarkedYAMLError as error:
-        line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
-        raise ConfigError(f"{file}{line}: not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file}: not YAML: {str(error).splitlines()[0]}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise ConfigError(f"{file}, {where}: {said(first)}") from None
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(one_line(file, error)) from None
