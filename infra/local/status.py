@@ -194,9 +194,13 @@ class Board:
     def wait(self, seconds: float) -> None:
         """Until something changes."""
         with self._changed:
+            self._changed.wait(seconds)
+
+    def catch_up(self) -> None:
+        """Write what a full disk did not take."""
+        with self._changed:
             if self._is_unwritten:
                 self._write()
-            self._changed.wait(seconds)
 
     def _write(self) -> None:
         """A full disk is no reason to end what runs: it is written as soon as there is room."""

@@ -129,6 +129,7 @@ class Unit:
         while True:
             self._check_stop()
             self._check_alive()
+            self._board.catch_up()
             self._stop.wait(WATCH_SECONDS)
 
     def _check_alive(self) -> None:

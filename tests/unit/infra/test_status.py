@@ -36,7 +36,7 @@ def test_a_full_disk_ends_nothing_and_is_written_once_there_is_room(
     found = board.get("kafka")
     assert found is not None
     assert found.state is State.FAILED
-    board.wait(0.001)
+    board.catch_up()
     assert '"failed"' in (tmp_path / "status.json").read_text().split('"api"')[0]
 
 
